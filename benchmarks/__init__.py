@@ -1,0 +1,1 @@
+"""Speed, memory and quality of ecomrec beside its peers; see README.md."""

@@ -1,0 +1,889 @@
+"""What every recommender shares: checks, ids, filters, ranking, updates, files.
+
+A model writes `_fit` and `_score` and gets the rest; see `BaseRecommender`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import cached_property
+from importlib import import_module
+from os import PathLike
+from typing import Any, ClassVar, Literal, NamedTuple, Self, cast
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import NotFittedError
+from sklearn.utils.metaestimators import available_if
+
+from ecomrec import persistence
+from ecomrec._parallel import ForkLock
+from ecomrec._ranking import ndcg
+from ecomrec._registry import ESTIMATORS
+from ecomrec._validation import Rule, check_k, check_params
+from ecomrec._version import __version__
+from ecomrec.data.histories import Profiles, read_histories, stored_profiles
+from ecomrec.data.ids import IdMap, id_list
+from ecomrec.data.interactions import Change, Interactions
+from ecomrec.data.rows import RowStore
+from ecomrec.data.tables import ITEM, USER, is_table, read_available, read_pairs
+from ecomrec.data.timestamps import half_life_nanoseconds
+from ecomrec.exceptions import DataError, FileFormatError, UnknownIdError
+from ecomrec.kernels import neighbors, ranking
+from ecomrec.recommendations import Recommendations
+
+__all__ = ["BaseRecommender", "Query", "Recommendations", "State", "load"]
+
+Unknown = Literal["raise", "skip"]
+
+# A block of dense scores takes about this much memory, whatever the catalogue.
+_BLOCK_BYTES = 64_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """All that a fitted model knows, never changed after it is made.
+
+    Attributes
+    ----------
+    interactions : Interactions
+    learned : dataclass or None
+        The model's own arrays.
+    available : ndarray of shape (n_items,), bool, or None
+        False for items that a catalogue marks as not available.
+    from_table : bool
+        Fitted on a table of events rather than on a matrix.
+    """
+
+    interactions: Interactions
+    learned: Any
+    available: np.ndarray | None
+    from_table: bool
+
+    @cached_property
+    def by_popularity(self) -> np.ndarray:
+        """Items by the number of users with evidence, ties by row: int32 of shape (n_items,)."""
+        counts = self.interactions.item_counts
+        return np.argsort(-counts, kind="stable").astype(np.int32)
+
+
+class Query(NamedTuple):
+    """The rows of one request.
+
+    Attributes
+    ----------
+    users : ndarray of shape (n,), int64
+        Stored rows, -1 for anonymous visitors and unknown users.
+    profiles : Profiles
+        The items and weights to answer from.
+    as_stored : bool
+        The profiles are just what is stored for `users`.
+    """
+
+    users: np.ndarray
+    profiles: Profiles
+    as_stored: bool
+
+
+class BaseRecommender(BaseEstimator):
+    """Base of all recommenders.
+
+    A subclass declares `_param_rules`, a frozen dataclass `_learned_type` of arrays, and writes
+    `_fit` (interactions to that dataclass) and `_score` (a block of scores). Where it can do
+    better than the defaults it overrides `_partial_fit`, `_forget`, `_refresh`, `_freshen`,
+    `_top_k`, `_predict`, `_similar_items`, `_similar_users` or `_explain`. Hooks get a `State` and
+    row numbers, never ids or tables, and return arrays.
+    """
+
+    _param_rules: ClassVar[Mapping[str, Rule]] = {}
+    _learned_type: ClassVar[type]
+    #: Search space for tuning: parameter names and values worth trying.
+    tuning_space: ClassVar[Mapping[str, Sequence[Any]]] = {}
+
+    # ------------------------------------------------------------------ learning
+
+    def fit(self, X: Any, y: Any = None, *, items: Any = None, users: Any = None) -> Self:
+        """Learn from events, forgetting what was learned before.
+
+        Parameters
+        ----------
+        X : table, Interactions, or users x items matrix
+            A pandas, Polars or Arrow table has `user_id` and `item_id`, and may have `weight` or
+            `rating` and `timestamp`. In a SciPy sparse or 2-D array ids are positions.
+        y : array-like of shape (n_rows,), optional
+            Rating or strength of each row of a table; ignored for other input.
+        items, users : table, optional
+            Side tables with `item_id` or `user_id`. A boolean column `available` of `items` keeps
+            items out of every answer.
+
+        Returns
+        -------
+        self
+        """
+        self._check_params()
+        with self._lock:
+            self._state = self._fitted(X, y, items, users)
+        return self
+
+    def _fitted(self, X: Any, y: Any, items: Any, users: Any) -> State:
+        table = is_table(X)
+        if isinstance(X, Interactions):
+            shop = X
+            if shop.half_life != self._half_life():
+                raise DataError(
+                    "these Interactions were made with another half_life than this model's. Pass "
+                    "half_life to Interactions.from_table, or fit on the table."
+                )
+        elif table:
+            shop = Interactions.from_table(
+                X,
+                y,
+                values=self._values(),
+                half_life=getattr(self, "half_life", None),
+                items=items,
+                users=users,
+                n_jobs=getattr(self, "n_jobs", 1),
+            )
+        else:
+            if np.isfinite(self._half_life()):
+                raise DataError("half_life needs a table with a timestamp column; got a matrix.")
+            shop = Interactions.from_matrix(X, values=self._values())
+        if isinstance(X, Interactions) or not table:
+            shop = shop.listing(items, users)
+        if shop.n_users == 0 or shop.n_items == 0:
+            n, what = (shop.n_users, "user") if shop.n_users == 0 else (shop.n_items, "item")
+            raise DataError(f"Found array with {n} {what}(s): there is nothing to learn from.")
+        available = read_available(items, shop.items, None)
+        learned = self._fit(shop, users)
+        return State(shop, learned, available, table or isinstance(X, Interactions))
+
+    def partial_fit(
+        self, X: Any, y: Any = None, *, items: Any = None, users: Any = None
+    ) -> Self:
+        """Learn from more events; new users and items are added.
+
+        On an unfitted model this is `fit`. Threads that are recommending see the model before or
+        after the batch, never a mixture.
+
+        Parameters
+        ----------
+        X, y, items, users
+            As in `fit`, for the new events only.
+
+        Returns
+        -------
+        self
+        """
+        if not self.__sklearn_is_fitted__():
+            return self.fit(X, y, items=items, users=users)
+        self._check_params()
+        with self._lock:
+            state = self._state
+            batch = X
+            if not isinstance(X, Interactions) and not is_table(X):
+                batch = Interactions.from_matrix(X, values=state.interactions.kind)
+                if state.interactions.items.kind != "int":
+                    raise DataError("this model was fitted on a table; pass a table with its ids.")
+            shop, change = state.interactions.add(batch, y, items=items, users=users)
+            available = read_available(items, shop.items, state.available)
+            learned = self._partial_fit(state, shop, change, users)
+            self._state = replace(
+                state, interactions=shop, learned=learned, available=available
+            )
+        return self
+
+    def forget(self, *, users: Any = None, items: Any = None) -> Self:
+        """Remove users and items with everything that was learned from them.
+
+        Parameters
+        ----------
+        users, items : list of ids, optional
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        UnknownIdError
+            An id was never seen; nothing is removed then.
+        """
+        self._check_fitted()
+        with self._lock:
+            state = self._state
+            shop = state.interactions
+            user_rows = _known_rows(shop.users, users, "users")
+            item_rows = _known_rows(shop.items, items, "items")
+            if len(user_rows) == 0 and len(item_rows) == 0:
+                return self
+            left, kept_users, kept_items = shop.without(user_rows, item_rows)
+            if left.n_users == 0 or left.n_items == 0:
+                raise DataError("forgetting these would leave no user or no item to recommend.")
+            learned = self._forget(state, left, kept_users, kept_items)
+            available = None if state.available is None else state.available[kept_items]
+            self._state = replace(state, interactions=left, learned=learned, available=available)
+        return self
+
+    def refresh(self) -> Self:
+        """Recompute what `partial_fit` and `forget` left for later, as a fit on everything would.
+
+        Returns
+        -------
+        self
+        """
+        self._check_fitted()
+        with self._lock:
+            self._state = replace(self._state, learned=self._refresh(self._state))
+        return self
+
+    # ------------------------------------------------------------------ answering
+
+    def recommend(
+        self,
+        users: Any = None,
+        k: int = 10,
+        *,
+        history: Any = None,
+        candidates: Any = None,
+        exclude: Any = None,
+        exclude_seen: bool = True,
+        unknown: Unknown = "raise",
+    ) -> Recommendations:
+        """Return the best k items for known users or for histories.
+
+        Items with evidence come first, by score; then items without, by popularity, at score 0.
+
+        Parameters
+        ----------
+        users : list of ids, optional
+            Known users. With `history`, what it holds is added to theirs, for this call only.
+        k : int
+            Items per row.
+        history : list of sequences of item ids, or table, optional
+            What each anonymous visitor did; a table has `fit`'s columns, and a row of the answer
+            for each `user_id` in it (in the order of `users` if these are given).
+        candidates : list of ids, or list of lists, optional
+            Nothing else is recommended; shared, or one list for each row.
+        exclude : list of ids, or list of lists, optional
+            Never recommended; shared, or one list for each row.
+        exclude_seen : bool
+            Leave out what the user has already touched.
+        unknown : {"raise", "skip"}
+            What happens to users never seen and to histories without any known item: an error
+            that names them, or an empty row.
+
+        Returns
+        -------
+        Recommendations
+
+        Raises
+        ------
+        UnknownIdError
+            Users that the model does not know, unless `unknown="skip"`.
+        """
+        state = self._fitted_state()
+        k = check_k(k)
+        if unknown not in ("raise", "skip"):
+            raise ValueError(f"unknown must be 'raise' or 'skip'; got {unknown!r}.")
+        keys, query, known = self._query(state, users, history)
+        while True:
+            fresh = self._freshen(state, query)
+            if fresh is state:
+                break
+            state = fresh
+            keys, query, known = self._query(state, users, history)
+        if not known.all() and unknown == "raise":
+            _raise_unknown(keys, known, history is not None)
+        mask = self._mask(state, query, candidates, exclude, exclude_seen)
+        items, scores = self._top_k(state, query, k, mask)
+        if (items[:, -1] < 0).any():
+            ranking.fill_by_popularity(items, scores, state.by_popularity, mask)
+        if not known.all():
+            items[~known] = -1
+            scores[~known] = np.nan
+        return Recommendations(state.interactions.items.take(items), scores, keys)
+
+    def _fitted_on_table(self) -> bool:
+        return self.__sklearn_is_fitted__() and self._state.from_table
+
+    @available_if(_fitted_on_table)
+    def predict(self, X: Any) -> np.ndarray:
+        """Return the score, or rating, of (user, item) pairs.
+
+        Parameters
+        ----------
+        X : table with `user_id` and `item_id`, list of pairs, or array of shape (n, 2)
+
+        Returns
+        -------
+        ndarray of shape (n,), float64
+            NaN for an unknown user or item, or the model's baseline if it predicts ratings.
+        """
+        state = self._fitted_state()
+        user_column, item_column = read_pairs(X)
+        users = state.interactions.users.rows(user_column)
+        items = state.interactions.items.rows(item_column)
+        state = self._freshen_all(state)
+        return self._predict(state, users, items)
+
+    def has_seen(self, X: Any) -> np.ndarray:
+        """Whether each (user, item) pair is in the stored history of the user.
+
+        Parameters
+        ----------
+        X : table with `user_id` and `item_id`, list of pairs, or array of shape (n, 2)
+
+        Returns
+        -------
+        ndarray of shape (n,), bool
+            False where the user or the item is unknown.
+        """
+        shop = self._fitted_state().interactions
+        user_column, item_column = read_pairs(X)
+        users, items = shop.users.rows(user_column), shop.items.rows(item_column)
+        known = np.flatnonzero((users >= 0) & (items >= 0))
+        seen = np.zeros(len(users), dtype=bool)
+        rows, codes = np.unique(users[known], return_inverse=True)
+        indptr, columns = shop.by_user.take(rows)
+        stored = np.repeat(np.arange(len(rows)), np.diff(indptr)) * shop.n_items + columns[0]
+        seen[known] = np.isin(codes * shop.n_items + items[known], stored)
+        return seen
+
+    def similar_items(
+        self, items: Any, k: int = 10, *, unknown: Unknown = "raise"
+    ) -> Recommendations:
+        """Return the k items most similar to each of some items, never the item itself.
+
+        Parameters
+        ----------
+        items : list of ids
+        k : int
+        unknown : {"raise", "skip"}
+
+        Returns
+        -------
+        Recommendations
+        """
+        return self._similar(items, k, unknown, ITEM)
+
+    def similar_users(
+        self, users: Any, k: int = 10, *, unknown: Unknown = "raise"
+    ) -> Recommendations:
+        """Return the k users most similar to each of some users, never the user.
+
+        Parameters
+        ----------
+        users : list of ids
+        k : int
+        unknown : {"raise", "skip"}
+
+        Returns
+        -------
+        Recommendations
+        """
+        return self._similar(users, k, unknown, USER)
+
+    def _similar(self, ids: Any, k: int, unknown: Unknown, axis: str) -> Recommendations:
+        state = self._freshen_all(self._fitted_state())
+        shop = state.interactions
+        id_map = shop.items if axis == ITEM else shop.users
+        keys = id_list(ids, "items" if axis == ITEM else "users")
+        rows = id_map.rows(keys)
+        known = rows >= 0
+        if not known.all() and unknown == "raise":
+            _raise_unknown(keys, known, False)
+        n = len(rows)
+        found = np.full((n, check_k(k)), -1, dtype=np.int32)
+        scores = np.full((n, k), np.nan, dtype=np.float32)
+        hook = self._similar_items if axis == ITEM else self._similar_users
+        indptr, neighbours, values = hook(state, rows[known], k)
+        for place, row in enumerate(np.flatnonzero(known)):
+            part = slice(indptr[place], min(indptr[place + 1], indptr[place] + k))
+            found[row, : part.stop - part.start] = neighbours[part]
+            scores[row, : part.stop - part.start] = values[part]
+        return Recommendations(id_map.take(found), scores, keys, axis, f"similar_{axis}")
+
+    def explain(self, user: Any = None, item: Any = None, *, history: Any = None) -> Any:
+        """Return what made the score of one item for one user.
+
+        Parameters
+        ----------
+        user : id, optional
+            A known user; or give `history`.
+        item : id
+        history : sequence of item ids, optional
+            What an anonymous visitor did.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Columns `kind` ("item": a past item; "popularity"; "baseline"), `reason` and
+            `contribution`, largest first. The contributions add up to the score.
+        """
+        import pandas as pd
+
+        state = self._fitted_state()
+        users = None if user is None else [user]
+        histories = None if history is None else [history]
+        row = int(state.interactions.items.rows([item])[0])
+        if row < 0:
+            _raise_unknown([item], np.zeros(1, dtype=bool), False)
+        _, query, known = self._query(state, users, histories)
+        if not known.all():
+            _raise_unknown([user if history is None else 0], known, history is not None)
+        state = self._freshen_all(state)
+        kinds, reasons, parts = self._explain(state, query, row)
+        table = pd.DataFrame({"kind": kinds, "reason": reasons, "contribution": parts})
+        order = np.argsort(-np.abs(table["contribution"].to_numpy()), kind="stable")
+        return table.iloc[order].reset_index(drop=True)
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Return NDCG@10 on held-out events: new items of the users that the model knows.
+
+        Parameters
+        ----------
+        X : table of events, or users x items matrix
+        y : ignored
+
+        Returns
+        -------
+        float
+            Mean over users; NaN if none has a test item that the model could recommend.
+        """
+        state = self._fitted_state()
+        table = is_table(X)
+        test = X if isinstance(X, Interactions) else (
+            Interactions.from_table(X) if table else Interactions.from_matrix(X)
+        )
+        rows = np.repeat(np.arange(test.n_users), np.diff(test.indptr))
+        good = test.data > 0
+        pairs = [(test.user_ids[u], test.item_ids[i]) for u, i in zip(
+            rows[good].tolist(), test.indices[good].tolist(), strict=True
+        )]
+        shop = state.interactions
+        users = shop.users.rows([u for u, _ in pairs])
+        fresh = (users >= 0) & ~self.has_seen(pairs) if pairs else np.zeros(0, dtype=bool)
+        if not fresh.any():
+            return float("nan")
+        items = shop.items.rows([i for _, i in pairs])[fresh]
+        asked, codes = np.unique(users[fresh], return_inverse=True)
+        found = shop.items.rows(self.recommend(shop.users.take(asked)).items.ravel())
+        keys = np.repeat(np.arange(len(asked)), 10) * (shop.n_items + 1) + found
+        hits = np.isin(keys, codes[items >= 0] * (shop.n_items + 1) + items[items >= 0])
+        hits &= found >= 0
+        return float(np.mean(ndcg(hits.reshape(-1, 10), np.bincount(codes))))
+
+    # ------------------------------------------------------------------ files
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the model, fitted or not, to one file that `ecomrec.load` reads.
+
+        The file holds arrays and a manifest, never pickled objects. It is written under another
+        name, synced and renamed: a crash leaves the old file whole.
+        """
+        params = {name: persistence.pack_value(v) for name, v in self.get_params(False).items()}
+        manifest: dict[str, Any] = {
+            "class": type(self).__name__,
+            "library_version": __version__,
+            "params": params,
+        }
+        arrays: dict[str, np.ndarray] = {}
+        if self.__sklearn_is_fitted__():
+            state = self._state
+            manifest["state"], arrays = _pack_state(state)
+        persistence.write(path, manifest, arrays)
+
+    @classmethod
+    def load(cls, path: str | PathLike[str], *, verify: bool = False, mmap: bool = False) -> Self:
+        """Read a model of this class; `ecomrec.load` reads any of the library's own."""
+        manifest, arrays = persistence.read(path, verify=verify, mmap=mmap)
+        if manifest.get("class") != cls.__name__:
+            raise FileFormatError(
+                f"{path} holds a {manifest.get('class')}, not a {cls.__name__}. Use ecomrec.load."
+            )
+        return cls._unpacked(path, manifest, arrays)
+
+    @classmethod
+    def _unpacked(
+        cls, path: str | PathLike[str], manifest: dict[str, Any], arrays: dict[str, np.ndarray]
+    ) -> Self:
+        try:
+            params = {n: persistence.unpack_value(v) for n, v in manifest["params"].items()}
+            model = cls(**params)
+            if "state" in manifest:
+                model._state = _unpack_state(manifest["state"], arrays, cls._learned_type)
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+            raise FileFormatError(
+                f"{path} does not describe a {cls.__name__} that this version knows: {error}"
+            ) from error
+        return model
+
+    # ------------------------------------------------------------------ hooks
+
+    def _fit(self, shop: Interactions, users: Any) -> Any:
+        """Learn: interactions (and the users table, if any) to the model's dataclass."""
+        raise NotImplementedError
+
+    def _partial_fit(self, state: State, shop: Interactions, change: Change, users: Any) -> Any:
+        """Learn a batch: `shop` is the state's interactions with the batch. Default: a full fit."""
+        return self._fit(shop, users)
+
+    def _forget(
+        self, state: State, shop: Interactions, kept_users: np.ndarray, kept_items: np.ndarray
+    ) -> Any:
+        """Unlearn: `shop` is what is left. Default: a full fit."""
+        return self._fit(shop, None)
+
+    def _refresh(self, state: State) -> Any:
+        """Return what a fit on everything would learn."""
+        return self._fit(state.interactions, None)
+
+    def _freshen(self, state: State, query: Query | None) -> State:
+        """Return a state that can answer `query` (None: anything) exactly; `state` if it can."""
+        return state
+
+    def _score(self, state: State, query: Query) -> np.ndarray:
+        """Scores of every item for the rows of a query: (n, n_items), NaN without evidence."""
+        raise NotImplementedError
+
+    def _top_k(
+        self, state: State, query: Query, k: int, mask: ranking.Mask
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Item rows (int32, -1 behind the last) and scores; blocks of `_score` by default."""
+        n, n_items = len(query.users), state.interactions.n_items
+        items = np.empty((n, k), dtype=np.int32)
+        scores = np.empty((n, k), dtype=np.float32)
+        size = max(1, _BLOCK_BYTES // (4 * n_items))
+        for start in range(0, n, size):
+            rows = slice(start, min(start + size, n))
+            part = ranking.slice_mask(mask, rows)
+            block = self._score(state, _slice_query(query, rows))
+            items[rows], scores[rows] = ranking.top_k(block, k, part, getattr(self, "n_jobs", 1))
+        return items, scores
+
+    def _predict(self, state: State, users: np.ndarray, items: np.ndarray) -> np.ndarray:
+        """Scores of pairs of rows, NaN where one is -1; blocks of `_score` by default."""
+        result = np.full(len(users), np.nan)
+        known = np.flatnonzero((users >= 0) & (items >= 0))
+        rows, codes = np.unique(users[known], return_inverse=True)
+        size = max(1, _BLOCK_BYTES // (4 * state.interactions.n_items))
+        for start in range(0, len(rows), size):
+            part = rows[start : start + size]
+            query = Query(part, stored_profiles(state.interactions, part), True)
+            block = np.nan_to_num(self._score(state, query), nan=0.0)
+            inside = (codes >= start) & (codes < start + size)
+            result[known[inside]] = block[codes[inside] - start, items[known[inside]]]
+        return result
+
+    def _similar_items(self, state: State, rows: np.ndarray, k: int) -> neighbors.Rows:
+        """Similar item rows, best first: the cosine of who touched them, by default."""
+        shop = state.interactions
+        return neighbors.cosine_rows(shop.by_item.arrays, shop.by_user.arrays, rows, k)
+
+    def _similar_users(self, state: State, rows: np.ndarray, k: int) -> neighbors.Rows:
+        """Similar user rows, best first: the cosine of what they touched, by default."""
+        shop = state.interactions
+        return neighbors.cosine_rows(shop.by_user.arrays, shop.by_item.arrays, rows, k)
+
+    def _explain(
+        self, state: State, query: Query, item: int
+    ) -> tuple[list[str], list[Any], np.ndarray]:
+        """Kinds, reasons and contributions of one item's score for the one row of a query."""
+        raise NotImplementedError(f"{type(self).__name__} does not explain its scores.")
+
+    def _values(self) -> Literal["weight", "rating"]:
+        """Whether the model learns weights or ratings."""
+        return "weight"
+
+    # ------------------------------------------------------------------ inside
+
+    @property
+    def _lock(self) -> ForkLock:
+        return cast(ForkLock, self.__dict__.setdefault("_write_lock", ForkLock()))
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(super().__getstate__())
+        state.pop("_write_lock", None)
+        return state
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return "_state" in self.__dict__
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = True
+        tags.input_tags.positive_only = True
+        tags.target_tags.required = False
+        return tags
+
+    def _check_params(self) -> None:
+        check_params(type(self).__name__, self._param_rules, self.get_params(False))
+
+    def _half_life(self) -> float:
+        return half_life_nanoseconds(getattr(self, "half_life", None))
+
+    def _check_fitted(self) -> None:
+        if not self.__sklearn_is_fitted__():
+            name = type(self).__name__
+            raise NotFittedError(f"This {name} is not fitted yet. Call fit before using it.")
+
+    def _fitted_state(self) -> State:
+        self._check_fitted()
+        return self._state
+
+    def _freshen_all(self, state: State) -> State:
+        return self._freshen(state, None)
+
+    def _query(
+        self, state: State, users: Any, history: Any
+    ) -> tuple[Sequence[Any] | np.ndarray, Query, np.ndarray]:
+        """What the rows of a request are called, the request, and which rows can be answered."""
+        shop = state.interactions
+        if users is None and history is None:
+            raise ValueError("recommend needs users, history, or both; got neither.")
+        keys: Sequence[Any] | np.ndarray
+        if users is not None:
+            keys = id_list(users, "users")
+            rows = shop.users.rows(keys)
+        if history is None:
+            query = Query(rows, stored_profiles(shop, rows), True)
+            return keys, query, rows >= 0
+        found, given = read_histories(history, shop, None if users is None else keys)
+        if users is None:
+            keys, rows = found, np.full(len(found), -1, dtype=np.int64)
+            profiles = given
+        else:
+            profiles = stored_profiles(shop, rows).plus(given, shop.n_items)
+        known = (rows >= 0) | (np.diff(given.indptr) > 0)
+        return keys, Query(rows, profiles, False), known
+
+    def _mask(
+        self, state: State, query: Query, candidates: Any, exclude: Any, exclude_seen: bool
+    ) -> ranking.Mask:
+        shop = state.interactions
+        n = len(query.users)
+        allowed = ranking.EVERYTHING if state.available is None else state.available
+        inside, inside_at = ranking.NOTHING, ranking.NO_OFFSETS
+        if candidates is not None:
+            shared, lists = _rows_of_lists(candidates, shop.items, n, "candidates")
+            if lists is None:
+                only = np.zeros(shop.n_items, dtype=bool)
+                only[shared] = True
+                allowed = only if len(allowed) == 0 else only & allowed
+            else:
+                inside_at, inside = lists
+        outside, outside_at = ranking.NOTHING, ranking.no_rows(n)
+        if exclude_seen:
+            outside_at, outside = query.profiles.indptr, query.profiles.items
+        if exclude is not None:
+            shared, lists = _rows_of_lists(exclude, shop.items, n, "exclude")
+            if lists is None:
+                allowed = np.ones(shop.n_items, dtype=bool) if len(allowed) == 0 else allowed.copy()
+                allowed[shared] = False
+            else:
+                outside_at, outside = _joined((outside_at, outside), lists)
+        return ranking.Mask(allowed, inside, inside_at, outside, outside_at)
+
+    # ------------------------------------------------------------------ fitted attributes
+
+    @property
+    def user_ids_(self) -> np.ndarray:
+        """Ids of the known users, by row."""
+        return self._attribute("user_ids_").interactions.user_ids
+
+    @property
+    def item_ids_(self) -> np.ndarray:
+        """Ids of the known items, by row."""
+        return self._attribute("item_ids_").interactions.item_ids
+
+    @property
+    def n_features_in_(self) -> int:
+        """Number of items of the matrix seen in fit."""
+        state = self._attribute("n_features_in_")
+        if state.from_table:
+            raise AttributeError("n_features_in_ exists on models fitted on a matrix only.")
+        return state.interactions.n_items
+
+    def _attribute(self, name: str) -> State:
+        if not self.__sklearn_is_fitted__():
+            raise AttributeError(f"{name} exists after fit only.")
+        return self._state
+
+
+def load(path: str | PathLike[str], *, verify: bool = False, mmap: bool = False) -> Any:
+    """Read a model that `save` wrote.
+
+    Parameters
+    ----------
+    path : str or path
+    verify : bool
+        Check every byte against the checksums of the file.
+    mmap : bool
+        Map the arrays instead of reading them: processes on one machine share the pages.
+
+    Returns
+    -------
+    BaseRecommender
+
+    Raises
+    ------
+    FileFormatError
+        The file is damaged, truncated, foreign or of a newer format.
+    """
+    manifest, arrays = persistence.read(path, verify=verify, mmap=mmap)
+    name = manifest.get("class")
+    if name not in ESTIMATORS:
+        raise FileFormatError(
+            f"{path} holds a {name!r}, which is none of this library's estimators: "
+            f"{sorted(ESTIMATORS)}. Load a class of your own with YourClass.load."
+        )
+    estimator = getattr(import_module(ESTIMATORS[name]), name)
+    return estimator._unpacked(path, manifest, arrays)
+
+
+# ---------------------------------------------------------------------- functions
+
+
+def _known_rows(ids: IdMap, wanted: Any, name: str) -> np.ndarray:
+    if wanted is None:
+        return np.empty(0, dtype=np.int64)
+    keys = id_list(wanted, name)
+    rows = ids.rows(keys)
+    if (rows < 0).any():
+        _raise_unknown(keys, rows >= 0, False)
+    return np.unique(rows)
+
+
+def _raise_unknown(
+    keys: Sequence[Any] | np.ndarray, known: np.ndarray, histories: bool
+) -> None:
+    missing = np.flatnonzero(~known)
+    if histories:
+        raise UnknownIdError(
+            f"no item of the histories in rows {missing[:5].tolist()} is known. Pass "
+            "unknown='skip' to leave their rows empty."
+        )
+    listing = [keys[row] for row in missing[:5]]
+    more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+    raise UnknownIdError(
+        f"ids not seen in fit: {listing}{more}. Pass unknown='skip' to leave their rows empty."
+    )
+
+
+def _rows_of_lists(
+    ids: Any, items: IdMap, n: int, name: str
+) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray] | None]:
+    """Known rows of a shared list of ids, or of one list for each row (offsets and rows)."""
+    outer = id_list(ids, name)
+    if len(outer) and isinstance(outer[0], (list, np.ndarray)) or hasattr(
+        outer[0] if len(outer) else None, "to_numpy"
+    ):
+        if len(outer) != n:
+            raise DataError(f"{name} holds {len(outer)} lists for {n} rows. Give one for each.")
+        found = [np.unique(items.rows(id_list(part, name))) for part in outer]
+        found = [part[part >= 0] for part in found]
+        offsets = np.concatenate(([0], np.cumsum([len(part) for part in found]))).astype(np.int64)
+        return ranking.NOTHING, (offsets, np.concatenate(found).astype(np.int32))
+    rows = items.rows(outer)
+    return rows[rows >= 0], None
+
+
+def _joined(
+    one: tuple[np.ndarray, np.ndarray], other: tuple[np.ndarray, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of two lists of lists, end to end."""
+    n = len(one[0]) - 1
+    parts = []
+    for row in range(n):
+        parts.append(one[1][one[0][row] : one[0][row + 1]])
+        parts.append(other[1][other[0][row] : other[0][row + 1]])
+    return one[0] + other[0], np.concatenate(parts) if parts else ranking.NOTHING
+
+
+def _slice_query(query: Query, rows: slice) -> Query:
+    return Query(query.users[rows], query.profiles.part(rows), query.as_stored)
+
+
+def _pack_state(state: State) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    shop = state.interactions
+    names = ("kind", "half_life", "reference", "newest", "timed")
+    manifest: dict[str, Any] = {
+        "user_kind": shop.users.kind,
+        "item_kind": shop.items.kind,
+        "shop": {name: persistence.pack_value(getattr(shop, name)) for name in names},
+        "from_table": state.from_table,
+        "learned": {},
+    }
+    indptr, columns = shop.by_user.to_csr()
+    arrays = {
+        **persistence.pack_ids("users", shop.users.ids, shop.users.kind),
+        **persistence.pack_ids("items", shop.items.ids, shop.items.kind),
+        "shop.indptr": indptr,
+        **{f"shop.{number}": values for number, values in enumerate(columns)},
+    }
+    optional = {
+        "available": state.available,
+        "listed_users": shop.listed_users,
+        "listed_items": shop.listed_items,
+    }
+    arrays.update({name: values for name, values in optional.items() if values is not None})
+    for field in fields(state.learned) if state.learned is not None else ():
+        value = getattr(state.learned, field.name)
+        name = f"learned.{field.name}"
+        if isinstance(value, RowStore):
+            indptr, columns = value.to_csr()
+            arrays[f"{name}.indptr"] = indptr
+            arrays.update({f"{name}.{number}": values for number, values in enumerate(columns)})
+            manifest["learned"][field.name] = {"rows": len(columns)}
+        elif isinstance(value, np.ndarray):
+            arrays[name] = value
+            manifest["learned"][field.name] = {"array": True}
+        else:
+            manifest["learned"][field.name] = {"value": persistence.pack_value(value)}
+    return manifest, arrays
+
+
+def _unpack_state(
+    manifest: dict[str, Any], arrays: dict[str, np.ndarray], learned_type: type
+) -> State:
+    users = persistence.unpack_ids("users", arrays, manifest["user_kind"])
+    items = persistence.unpack_ids("items", arrays, manifest["item_kind"])
+    values = {name: persistence.unpack_value(v) for name, v in manifest["shop"].items()}
+    shop = Interactions(
+        IdMap(users, manifest["user_kind"]),
+        IdMap(items, manifest["item_kind"]),
+        _unpack_rows("shop", arrays, sum(name.startswith("shop.") for name in arrays) - 1),
+        listed_users=arrays.get("listed_users"),
+        listed_items=arrays.get("listed_items"),
+        **values,
+    )
+    _check_rows(shop.by_user, shop.n_users, shop.n_items)
+    learned = {}
+    for name, form in manifest["learned"].items():
+        if "rows" in form:
+            learned[name] = _unpack_rows(f"learned.{name}", arrays, form["rows"])
+        elif "array" in form:
+            learned[name] = arrays[f"learned.{name}"]
+        else:
+            learned[name] = persistence.unpack_value(form["value"])
+    return State(
+        shop, learned_type(**learned), arrays.get("available"), bool(manifest["from_table"])
+    )
+
+
+def _unpack_rows(name: str, arrays: dict[str, np.ndarray], n_columns: int) -> RowStore:
+    columns = tuple(arrays[f"{name}.{number}"] for number in range(n_columns))
+    return RowStore.from_csr(arrays[f"{name}.indptr"], columns)
+
+
+def _check_rows(store: RowStore, n_rows: int, n_columns: int) -> None:
+    """Refuse rows that would make a kernel read beyond its arrays."""
+    indices = store.columns[0]
+    if (
+        store.n_rows != n_rows
+        or (store.lengths < 0).any()
+        or any(len(values) != store.n_entries for values in store.columns)
+        or (len(indices) and (indices.min() < 0 or indices.max() >= n_columns))
+    ):
+        raise FileFormatError("the stored matrix does not fit its ids; the file is damaged.")

@@ -1,0 +1,192 @@
+"""What sells most: the baseline of every comparison and the last resort of every shop."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ecomrec._validation import Rule, choice, text
+from ecomrec.base import BaseRecommender, Query, State
+from ecomrec.data.interactions import Change, Interactions
+from ecomrec.data.tables import USER, read_attribute
+from ecomrec.data.timestamps import HalfLife, duration
+from ecomrec.kernels import assemble
+
+
+@dataclass(frozen=True, eq=False)
+class _Learned:
+    """Totals by group and item, and the group of each user (0: no group)."""
+
+    totals: np.ndarray
+    groups: np.ndarray
+    names: np.ndarray
+
+
+class Popularity(BaseRecommender):
+    """Recommends what most users touched, overall or within the user's own group.
+
+    The score of an item is ``sum_u 1[w_ui > 0]`` for ``count="users"`` and
+    ``sum_u max(w_ui, 0)`` for ``count="weights"``, over all users or, with `group`, over those of
+    the visitor's group. Scores of one group are comparable, scores of two groups are not.
+
+    Parameters
+    ----------
+    count : {"users", "weights"}
+        Count each user once, or add up the weights of their events.
+    half_life : str, timedelta or None
+        "30D": weights count half as much for every 30 days before the newest event; needs
+        `count="weights"` and a timestamp column.
+    group : str or None
+        Column of the `users` table, such as "country". Users without a group, new visitors and
+        anonymous histories get the overall list.
+
+    Attributes
+    ----------
+    user_ids_, item_ids_ : ndarray
+        Known ids, by row.
+    popularity_ : ndarray of shape (n_items,), float64
+        Overall score of each item.
+    n_features_in_ : int
+        Number of items, on models fitted on a matrix.
+    forget_exact_ : bool
+        True: `forget` equals a fit without what was forgotten.
+
+    Notes
+    -----
+    `partial_fit` is exact and costs the batch plus a copy of the totals. `forget` counts anew.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from ecomrec.cf import Popularity
+    >>> events = pd.DataFrame({"user_id": [1, 2, 3, 3], "item_id": ["tea", "tea", "tea", "cup"]})
+    >>> items, scores = Popularity().fit(events).recommend([1], k=2)
+    >>> items[0].tolist(), scores[0].tolist()
+    (['cup', None], [1.0, nan])
+    """
+
+    _param_rules: ClassVar[Mapping[str, Rule]] = {
+        "count": choice("users", "weights"),
+        "half_life": duration(),
+        "group": text(none=True),
+    }
+    _learned_type = _Learned
+    tuning_space: ClassVar[Mapping[str, Any]] = {"count": ["users", "weights"]}
+    forget_exact_ = True
+
+    def __init__(
+        self, *, count: str = "users", half_life: HalfLife = None, group: str | None = None
+    ) -> None:
+        self.count = count
+        self.half_life = half_life
+        self.group = group
+
+    @property
+    def popularity_(self) -> np.ndarray:
+        """Overall score of each item."""
+        state = self._attribute("popularity_")
+        overall: np.ndarray = state.learned.totals.sum(axis=0) * self._factor(state.interactions)
+        return overall
+
+    def _fit(self, shop: Interactions, users: Any) -> _Learned:
+        names, groups = np.empty(0, dtype=np.int64), np.zeros(shop.n_users, dtype=np.int64)
+        if self.group is not None:
+            if users is None:
+                raise ValueError(
+                    f"Popularity: group={self.group!r} needs fit(..., users=table) with that "
+                    "column and user_id."
+                )
+            groups, names = _coded(read_attribute(users, USER, self.group, shop.users))
+        return _Learned(self._totals(shop, groups, len(names) + 1), groups, names)
+
+    def _totals(self, shop: Interactions, groups: np.ndarray, n_groups: int) -> np.ndarray:
+        owners = np.repeat(groups, np.diff(shop.indptr))
+        cells = owners * shop.n_items + shop.indices
+        values = self._counted(shop.data)
+        totals = np.bincount(cells, weights=values, minlength=n_groups * shop.n_items)
+        return totals.reshape(n_groups, shop.n_items)
+
+    def _counted(self, data: np.ndarray) -> np.ndarray:
+        if self.count == "users":
+            return (data > 0).astype(np.float64)
+        return np.maximum(data.astype(np.float64), 0.0)
+
+    def _partial_fit(self, state: State, shop: Interactions, change: Change, users: Any) -> Any:
+        known = state.learned
+        if self.group is not None and users is not None:
+            return self._fit_groups(known, shop, users)
+        n_old = state.interactions.n_users
+        groups = np.concatenate((known.groups, np.zeros(shop.n_users - n_old, dtype=np.int64)))
+        totals = np.zeros((len(known.totals), shop.n_items))
+        totals[:, : known.totals.shape[1]] = known.totals
+        # The items that the batch touched are counted anew, so that sums never drift.
+        indptr, (rows, data) = shop.by_item.take(change.items)
+        cells = groups[rows] * len(change.items)
+        cells += np.repeat(np.arange(len(change.items)), np.diff(indptr))
+        counted = np.bincount(
+            cells, weights=self._counted(data), minlength=len(totals) * len(change.items)
+        )
+        totals[:, change.items] = counted.reshape(len(totals), len(change.items))
+        return _Learned(totals, groups, known.names)
+
+    def _fit_groups(self, known: _Learned, shop: Interactions, users: Any) -> _Learned:
+        """Learn the groups that a later users table names; users it lacks keep theirs."""
+        names = np.concatenate((np.array([None], dtype=object), _decoded(known.names)))
+        values = np.full(shop.n_users, None, dtype=object)
+        values[: len(known.groups)] = names[known.groups]
+        fresh = read_attribute(users, USER, str(self.group), shop.users)
+        given = np.array([value is not None for value in fresh], dtype=bool)
+        values[given] = fresh[given]
+        groups, coded = _coded(values)
+        return _Learned(self._totals(shop, groups, len(coded) + 1), groups, coded)
+
+    def _forget(
+        self, state: State, shop: Interactions, kept_users: np.ndarray, kept_items: np.ndarray
+    ) -> _Learned:
+        names = np.concatenate((np.array([None], dtype=object), _decoded(state.learned.names)))
+        groups, coded = _coded(names[state.learned.groups[kept_users]])
+        return _Learned(self._totals(shop, groups, len(coded) + 1), groups, coded)
+
+    def _refresh(self, state: State) -> _Learned:
+        known: _Learned = state.learned
+        totals = self._totals(state.interactions, known.groups, len(known.names) + 1)
+        return _Learned(totals, known.groups, known.names)
+
+    def _factor(self, shop: Interactions) -> float:
+        return shop.scale if self.count == "weights" else 1.0
+
+    def _score(self, state: State, query: Query) -> np.ndarray:
+        known: _Learned = state.learned
+        overall = known.totals.sum(axis=0)
+        table = np.where(known.totals > 0, known.totals, np.nan)
+        table[0] = np.where(overall > 0, overall, np.nan)
+        table *= self._factor(state.interactions)
+        groups = np.where(query.users >= 0, known.groups[query.users], 0)
+        return table.astype(np.float32)[groups]
+
+    def _explain(
+        self, state: State, query: Query, item: int
+    ) -> tuple[list[str], list[Any], np.ndarray]:
+        score = np.nan_to_num(self._score(state, query)[0, item])
+        group = int(state.learned.groups[query.users[0]]) if query.users[0] >= 0 else 0
+        reason = _decoded(state.learned.names)[group - 1] if group else None
+        return ["popularity"], [reason], np.array([score], dtype=np.float64)
+
+
+def _coded(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Group numbers from 1 (0: none) and the names as UTF-8 JSON, ready for a file."""
+    import json
+
+    names = sorted({str(value) for value in values if value is not None})
+    number = {name: place + 1 for place, name in enumerate(names)}
+    groups = np.array([0 if v is None else number[str(v)] for v in values], dtype=np.int64)
+    return groups, np.frombuffer(json.dumps(names).encode() if names else b"", dtype=np.uint8)
+
+
+def _decoded(names: np.ndarray) -> np.ndarray:
+    import json
+
+    return np.array(json.loads(names.tobytes()) if len(names) else [], dtype=object)

@@ -1,0 +1,99 @@
+"""The one decorator of all kernels, and where compiled code is cached.
+
+A populated cache on a read-only disk is used as it is; where no cache can be read or written, kernels
+are compiled in each process and one warning says so.
+"""
+
+import os
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numba
+from numba.core import caching, config
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_LOCATORS = ",".join(
+    (
+        f"{__name__}.PopulatedCacheLocator",
+        "UserProvidedCacheLocator",
+        "InTreeCacheLocator",
+        "UserWideCacheLocator",
+    )
+)
+_warned = False
+
+
+class PopulatedCacheLocator(caching._SourceFileBackedLocatorMixin, caching._CacheLocator):
+    """Finds a cache that was filled earlier and can no longer be written."""
+
+    def __init__(self, py_file: str, line: int, path: str) -> None:
+        self._py_file = py_file
+        self._lineno = line
+        self._path = path
+
+    def get_cache_path(self) -> str:
+        """Return the directory that holds the compiled code."""
+        return self._path
+
+    @classmethod
+    def from_function(cls, py_func: Any, py_file: str) -> "PopulatedCacheLocator | None":
+        """Return a locator if a read-only directory holds an index of this function."""
+        folders = [Path(py_file).parent / "__pycache__"]
+        if config.CACHE_DIR:
+            folders.insert(0, Path(config.CACHE_DIR) / cls.get_suitable_cache_subpath(py_file))
+        pattern = f"{Path(py_file).stem}.{py_func.__qualname__}-*.nbi"
+        for folder in folders:
+            if not _writable(folder) and any(folder.glob(pattern)):
+                return cls(py_file, py_func.__code__.co_firstlineno, str(folder))
+        return None
+
+
+class _ForgivingCache(caching.FunctionCache):
+    """A cache that keeps working when the disk is read-only or full."""
+
+    def save_overload(self, sig: Any, data: Any) -> None:
+        try:
+            super().save_overload(sig, data)
+        except OSError as error:
+            _warn_uncached(str(error))
+
+
+def jit(function: F) -> F:
+    """Compile a kernel: no GIL, no bounds checks, cached on disk where that is possible."""
+    compiled = numba.njit(nogil=True, error_model="numpy")(function)
+    if config.DISABLE_JIT:
+        return function
+    chosen = config.CACHE_LOCATOR_CLASSES
+    config.CACHE_LOCATOR_CLASSES = chosen or _LOCATORS
+    try:
+        compiled._cache = _ForgivingCache(function)
+    except RuntimeError as error:
+        _warn_uncached(str(error))
+    finally:
+        config.CACHE_LOCATOR_CLASSES = chosen
+    return compiled
+
+
+def _writable(folder: Path) -> bool:
+    existing = folder
+    while not existing.exists() and existing != existing.parent:
+        existing = existing.parent
+    if not os.access(existing, os.W_OK):
+        return False
+    return not os.statvfs(existing).f_flag & os.ST_RDONLY
+
+
+def _warn_uncached(reason: str) -> None:
+    global _warned
+    if not _warned:
+        _warned = True
+        warnings.warn(
+            f"Compiled kernels cannot be cached ({reason}); they are compiled again in every "
+            "process. Set NUMBA_CACHE_DIR to a writable folder, or run 'ecomrec warmup' when the "
+            "image is built.",
+            RuntimeWarning,
+            stacklevel=3,
+        )

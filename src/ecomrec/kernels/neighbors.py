@@ -1,0 +1,392 @@
+"""Similar rows of a sparse matrix, a row at a time, and recommendations made from them.
+
+"Entities" are what is compared (items for item-based models, users for user-based ones), "features"
+are what they are compared by (the other side). Rows of both lie in `RowStore` form: `starts`,
+`lengths`, indices and values. Sums are float64 and are rounded to float32 before they are compared,
+so that a row computed after an update equals the same row computed in a fit.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ecomrec._parallel import run_sharded
+from ecomrec.kernels import assemble
+from ecomrec.kernels._jit import jit
+from ecomrec.kernels.ranking import best_first, keep_best, offer, sort_best_first
+
+# How a weight w of an entity counts: as it is, 1, w ** exponent, or saturating (BM25).
+RAW, BINARY, POWER, BM25 = 0, 1, 2, 3
+# What the sum over shared features is divided by.
+PRODUCT, UNION = 0, 1
+
+
+@jit
+def _strength(form, weight, exponent, k1, length):
+    if form == BINARY:
+        return 1.0
+    if form == POWER:
+        return weight**exponent
+    if form == BM25:
+        return weight * (k1 + 1.0) / (k1 * length + weight)
+    return weight
+
+
+@jit
+def _add_shared(
+    features, weights, own_length, other, feature_weights, form, exponent, k1, lengths, scale, unit,
+    sums, touched,
+):  # fmt: skip
+    """Add up the shared features of one entity with every other; return how many it touched."""
+    starts, counts, entities, values = other
+    n_touched = 0
+    for at in range(len(features)):
+        if weights[at] <= 0:
+            continue
+        feature = features[at]
+        mine = feature_weights[feature] * _strength(
+            form, weights[at] * scale, exponent, k1, own_length
+        )
+        first = starts[feature]
+        last = first + counts[feature]
+        # No branch in the inner loops: a mispredicted one costs more than a useless store.
+        if unit:
+            for place in range(first, last):
+                entity = entities[place]
+                before = sums[entity]
+                touched[n_touched] = entity
+                n_touched += before == 0.0
+                sums[entity] = before + mine
+        else:
+            for place in range(first, last):
+                entity = entities[place]
+                weight = max(values[place] * scale, 0.0)
+                before = sums[entity]
+                touched[n_touched] = entity
+                n_touched += (before == 0.0) & (weight > 0.0)
+                theirs = _strength(form, weight, exponent, k1, lengths[entity])
+                sums[entity] = before + (mine * theirs if weight > 0.0 else 0.0)
+    return n_touched
+
+
+@jit
+def _dot_rows(
+    start, stop, rows, selves, own_norms, own_lengths, mine, other, feature_weights, form,
+    exponent, k1, lengths, scale, unit, other_norms, shrink, rule, power, rank, by_rank, ordered,
+    n_neighbors, out_at, out_entities, out_values, out_counts,
+):  # fmt: skip
+    starts, counts, features, weights = mine
+    n_entities = len(other_norms)
+    sums = np.zeros(n_entities, dtype=np.float64)
+    touched = np.empty(n_entities + 1, dtype=np.int32)
+    best = np.empty(2 * n_neighbors, dtype=np.int32)
+    best_values = np.empty(2 * n_neighbors, dtype=np.float32)
+    for position in range(start, stop):
+        row = rows[position]
+        first, last = starts[row], starts[row] + counts[row]
+        n_touched = _add_shared(
+            features[first:last], weights[first:last], own_lengths[position], other,
+            feature_weights, form, exponent, k1, lengths, scale, unit, sums, touched,
+        )  # fmt: skip
+        if selves[position] >= 0:
+            sums[selves[position]] = 0.0
+        own = own_norms[position]
+        size = 0
+        threshold = np.float32(0.0)
+        for at in range(n_touched):
+            entity = touched[at]
+            shared = sums[entity]
+            sums[entity] = 0.0
+            if rule == UNION:
+                value = np.float32(shared / (own + other_norms[entity] - shared + shrink))
+            else:
+                value = np.float32(shared / (own * other_norms[entity] + shrink))
+            if value < threshold or value == 0.0:
+                continue
+            best[size] = rank[entity]
+            best_values[size] = value
+            size += 1
+            if size == 2 * n_neighbors:
+                keep_best(best_values, best, size, n_neighbors)
+                size = n_neighbors
+                threshold = best_values[:size].min()
+        if size > n_neighbors:
+            keep_best(best_values, best, size, n_neighbors)
+            size = n_neighbors
+        if ordered:
+            sort_best_first(best_values, best, size)
+        target = out_at[position]
+        for at in range(size):
+            out_entities[target + at] = by_rank[best[at]]
+            value = best_values[at]
+            out_values[target + at] = value if power == 1.0 else value**power
+        out_counts[position] = size
+
+
+@jit
+def _row_work(rows, starts, counts, features, feature_counts, work):
+    for position in range(len(rows)):
+        row = rows[position]
+        total = 0
+        for at in range(starts[row], starts[row] + counts[row]):
+            total += feature_counts[features[at]]
+        work[position] = total
+
+
+def row_work(rows, mine, other):
+    """Multiply-adds that each row costs: entries of all its features (int64)."""
+    work = np.empty(len(rows), dtype=np.int64)
+    _row_work(rows, mine[0], mine[1], mine[2], other[1], work)
+    return work
+
+
+class Comparison(NamedTuple):
+    """How two entities are compared: everything but the entities themselves.
+
+    Attributes
+    ----------
+    feature_weights : ndarray of shape (n_features,), float64
+    form, exponent, k1 : int, float, float
+        How a weight counts: `RAW`, `BINARY`, `POWER` (weight ** exponent) or `BM25` (k1).
+    lengths : ndarray of shape (n_entities,), float64
+        Relative lengths of the entities, for `BM25`.
+    scale : float
+        Factor on every stored weight.
+    unit : bool
+        Every weight counts as 1: stored values are not read.
+    other_norms : ndarray of shape (n_entities,), float64
+    shrink, rule, power : float, int, float
+        ``(shared / (own * other + shrink)) ** power``, or Jaccard's union for `UNION`.
+    """
+
+    feature_weights: np.ndarray
+    form: int
+    exponent: float
+    k1: float
+    lengths: np.ndarray
+    scale: float
+    unit: bool
+    other_norms: np.ndarray
+    shrink: float
+    rule: int
+    power: float
+
+
+class Rows(NamedTuple):
+    """Neighbours by row: row r is ``entities[indptr[r] : indptr[r + 1]]``, values beside them."""
+
+    indptr: np.ndarray
+    entities: np.ndarray
+    values: np.ndarray
+
+
+def dot_rows(
+    rows, selves, own_norms, own_lengths, mine, other, comparison, n_neighbors, rank, *,
+    ordered=False, n_jobs=1,
+):  # fmt: skip
+    """Find the entities most similar to each of some rows.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n_rows,), int64
+        Rows of `mine`.
+    selves : ndarray of shape (n_rows,), int64
+        The entity that is never its own neighbour; -1 for none.
+    own_norms, own_lengths : ndarray of shape (n_rows,), float64
+    mine, other : tuple of (starts, lengths, indices, values)
+        Entities by feature, and features by entity.
+    comparison : Comparison
+    n_neighbors : int
+        At most so many are kept for each row.
+    rank : ndarray of shape (n_entities,), int32
+        A permutation: the lower wins a tie.
+    ordered : bool
+        Best first within each row.
+    n_jobs : int or None
+
+    Returns
+    -------
+    Rows
+        int64, int32 and float32; values are positive.
+    """
+    n_neighbors = max(1, min(n_neighbors, len(rank)))
+    work = row_work(rows, mine, other)
+    out_at = assemble.offsets(np.minimum(work, n_neighbors))
+    entities = np.empty(out_at[-1], dtype=np.int32)
+    values = np.empty(out_at[-1], dtype=np.float32)
+    counts = np.zeros(len(rows), dtype=np.int64)
+    by_rank = np.empty(len(rank), dtype=np.int32)
+    by_rank[rank] = np.arange(len(rank), dtype=np.int32)
+    run_sharded(
+        lambda start, stop: _dot_rows(
+            start, stop, rows, selves, own_norms, own_lengths, mine, other, *comparison, rank,
+            by_rank, ordered, n_neighbors, out_at, entities, values, counts,
+        ),  # fmt: skip
+        work,
+        n_jobs,
+    )
+    indptr = assemble.compact(out_at, counts, [entities, values])
+    return Rows(indptr, entities[: indptr[-1]], values[: indptr[-1]])
+
+
+@jit
+def _row_sums(rows, mine, feature_weights, form, exponent, k1, lengths, scale, squared, sums):
+    starts, counts, features, weights = mine
+    for position in range(len(rows)):
+        row = rows[position]
+        total = 0.0
+        for at in range(starts[row], starts[row] + counts[row]):
+            if weights[at] > 0:
+                strength = _strength(form, weights[at] * scale, exponent, k1, lengths[row])
+                factor = strength * strength if squared else strength
+                total += feature_weights[features[at]] * factor
+        sums[position] = total
+
+
+def row_sums(
+    rows, mine, feature_weights, *, form=RAW, exponent=1.0, k1=1.0, lengths=None, scale=1.0,
+    squared=False,
+):  # fmt: skip
+    """Sum what each row's positive weights count for, weighted by feature: float64 per row."""
+    sums = np.empty(len(rows), dtype=np.float64)
+    lengths = np.ones(len(mine[0])) if lengths is None else lengths
+    _row_sums(rows, mine, feature_weights, form, exponent, k1, lengths, scale, squared, sums)
+    return sums
+
+
+def cosine_rows(mine, other, rows, k):
+    """Plain cosine neighbours of some rows, best first: a `Rows`."""
+    ones = np.ones(len(other[0]))
+    everyone = np.arange(len(mine[0]))
+    norms = np.sqrt(row_sums(everyone, mine, ones, squared=True))
+    comparison = Comparison(
+        ones, RAW, 1.0, 1.0, norms, 1.0, False, np.maximum(norms, 1e-300), 0.0, PRODUCT, 1.0
+    )
+    rank = everyone.astype(np.int32)
+    return dot_rows(
+        rows, rows, norms[rows], norms[rows], mine, other, comparison, k, rank, ordered=True
+    )
+
+
+@jit
+def _mark(entities, features, mine, other, feature_done, marked):
+    starts, counts, indices, _ = mine
+    other_starts, other_counts, other_indices, _ = other
+    for feature in features:
+        if not feature_done[feature]:
+            feature_done[feature] = True
+            for at in range(other_starts[feature], other_starts[feature] + other_counts[feature]):
+                marked[other_indices[at]] = True
+    for entity in entities:
+        marked[entity] = True
+        for place in range(starts[entity], starts[entity] + counts[entity]):
+            feature = indices[place]
+            if feature_done[feature]:
+                continue
+            feature_done[feature] = True
+            for at in range(other_starts[feature], other_starts[feature] + other_counts[feature]):
+                marked[other_indices[at]] = True
+
+
+def mark_touched(entities, features, mine, other, marked):
+    """Mark, in place, every entity that shares a feature with one that changed.
+
+    Parameters
+    ----------
+    entities, features : ndarray, int64
+        Whose own sums changed. Every feature is read once at most.
+    mine, other : tuple of (starts, lengths, indices, values)
+    marked : ndarray of shape (n_entities,), bool
+    """
+    done = np.zeros(len(other[0]), dtype=np.bool_)
+    _mark(entities, features, mine, other, done, marked)
+
+
+@jit
+def _recommend(
+    start, stop, indptr, profile, weights, store, allowed, candidates, candidate_at, excluded,
+    excluded_at, items, scores,
+):  # fmt: skip
+    starts, counts, neighbours, values = store
+    n_items = len(allowed)
+    k = items.shape[1]
+    sums = np.zeros(n_items, dtype=np.float32)
+    touched = np.empty(n_items + 1, dtype=np.int32)
+    for row in range(start, stop):
+        n_touched = 0
+        for place in range(indptr[row], indptr[row + 1]):
+            weight = weights[place]
+            if weight <= 0:
+                continue
+            entity = profile[place]
+            for at in range(starts[entity], starts[entity] + counts[entity]):
+                value = max(values[at], np.float32(0.0))
+                item = neighbours[at]
+                before = sums[item]
+                touched[n_touched] = item
+                n_touched += (before == 0.0) & (value > 0.0)
+                sums[item] = before + weight * value
+        for at in range(excluded_at[row], excluded_at[row + 1]):
+            # Touched or not: it is skipped below and cleared at the end.
+            sums[excluded[at]] = -1.0
+        size = 0
+        if len(candidate_at) > 0:
+            for at in range(candidate_at[row], candidate_at[row + 1]):
+                item = candidates[at]
+                if sums[item] > 0.0 and allowed[item]:
+                    size = offer(scores[row], items[row], size, k, sums[item], item)
+        else:
+            for at in range(n_touched):
+                item = touched[at]
+                score = sums[item]
+                if score <= 0.0 or (size == k and score < scores[row, 0]) or not allowed[item]:
+                    continue
+                size = offer(scores[row], items[row], size, k, score, item)
+        best_first(scores[row], items[row], size)
+        for at in range(size, k):
+            items[row, at] = -1
+            scores[row, at] = np.nan
+        for at in range(n_touched):
+            sums[touched[at]] = 0.0
+        for at in range(excluded_at[row], excluded_at[row + 1]):
+            sums[excluded[at]] = 0.0
+
+
+def recommend(profiles, store, n_items, k, mask, n_jobs):
+    """Sum the rows of a store for each profile and return the best k items, in one pass.
+
+    Parameters
+    ----------
+    profiles : tuple of (indptr, entities, weights)
+        Row r adds up ``weights[p] * store[entities[p]]`` over its places p.
+    store : tuple of (starts, lengths, indices, values)
+        Rows of positive values over items.
+    n_items, k : int
+    mask : Mask
+    n_jobs : int or None
+
+    Returns
+    -------
+    items : ndarray of shape (n_rows, k), int32
+        -1 behind the last item with a positive score.
+    scores : ndarray of shape (n_rows, k), float32
+    """
+    indptr, entities, weights = profiles
+    n_rows = len(indptr) - 1
+    items = np.empty((n_rows, k), dtype=np.int32)
+    scores = np.empty((n_rows, k), dtype=np.float32)
+    if len(mask.allowed) == 0:
+        mask = mask._replace(allowed=np.ones(n_items, dtype=np.bool_))
+    if n_rows == 1:
+        _recommend(0, 1, indptr, entities, weights, store, *mask, items, scores)
+        return items, scores
+    reads = np.concatenate(([0], np.cumsum(store[1][entities])))
+    work = np.diff(reads[indptr]) + 50
+    run_sharded(
+        lambda start, stop: _recommend(
+            start, stop, indptr, entities, weights, store, *mask, items, scores
+        ),
+        work,
+        n_jobs,
+    )
+    return items, scores
