@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.model_selection import KFold, ParameterGrid
+from sklearn.model_selection import KFold, ParameterGrid, ParameterSampler
 
 from benchmarks.logs import DATA, Log, load
 from benchmarks.measure import THREADS, conditions
@@ -17,12 +17,18 @@ from benchmarks.runner import RESULTS
 from ecomrec.cf import ItemKNN, UserKNN
 
 #: Tried on a validation part of the train rows; the test rows are looked at once.
-RANKING = [
-    {"similarity": ["rp3beta"], "alpha": [0.6, 0.8, 1.0], "beta": [0.2, 0.4, 0.6, 0.8],
-     "n_neighbors": [50, 100, 200, 500]},
-    {"similarity": ["cosine"], "shrink": [0, 10, 100], "weighting": ["none", "tfidf", "bm25"],
-     "n_neighbors": [50, 100, 200, 500]},
-]  # fmt: skip
+RANKING = {
+    "similarity": ["cosine", "rp3beta"],
+    "n_neighbors": [20, 50, 100, 200, 500],
+    "shrink": [0.0, 20.0, 100.0, 200.0],
+    "user_damping": [0.25, 0.5, 0.75, 1.0],
+    "history_damping": [0.0, 0.25, 0.5, 0.75],
+    "popularity_damping": [0.3, 0.5, 0.6, 0.7, 0.8],
+    "power": [0.5, 1.0, 1.5, 2.0],
+    "normalize": [False, True],
+    "mutual": [False, True],
+}
+N_TRIED = 400
 RATING = [
     {"similarity": ["cosine", "pearson"], "centering": ["mean", "zscore", "baseline"]},
     {"similarity": ["msd", "pearson_baseline"], "centering": ["baseline"]},
@@ -52,7 +58,7 @@ def tuned_on_ml_1m() -> dict[str, Any]:
         log.train_items[validation],
     )
     tried = []
-    for parameters in ParameterGrid(RANKING):
+    for parameters in ParameterSampler(RANKING, N_TRIED, random_state=0):
         recall, ndcg = _ranking_quality(parameters, inner)
         tried.append({"parameters": parameters, "recall": recall, "ndcg": ndcg})
         print(f"validation Recall {recall:.4f} NDCG {ndcg:.4f} {parameters}", flush=True)

@@ -59,7 +59,6 @@ def _results() -> list[Path]:
 def _section(report: dict[str, Any]) -> str:
     log, conditions = report["log"], report["conditions"]
     title = log["name"]
-    versions = ", ".join(f"{name} {found}" for name, found in conditions["versions"].items())
     entrants = report["entrants"]
     rows = [_COLUMNS, *(_row(name, entrants) for name in entrants)]
     return "\n".join(
@@ -70,7 +69,12 @@ def _section(report: dict[str, Any]) -> str:
             f"{log['rows']:,} rows ({log['pairs']:,} distinct pairs) of {log['users']:,} users "
             f"and {log['items']:,} items; {log['test_users']:,} test users.",
             f"{conditions['cpu']}, {conditions['threads']} threads for everyone, "
-            f"{conditions['repeats']} rounds; Python {conditions['python']}, {versions}.",
+            f"{conditions['repeats']} rounds; Python {conditions['python']}, "
+            f"{_listed(conditions['versions'])}.",
+            *(
+                f"{name}: {_listed(versions)}."
+                for name, versions in conditions["versions_elsewhere"].items()
+            ),
             "",
             ".. list-table::",
             "   :header-rows: 1",
@@ -79,6 +83,10 @@ def _section(report: dict[str, Any]) -> str:
             "",
         ]
     )
+
+
+def _listed(versions: dict[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in versions.items())
 
 
 def _row(name: str, entrants: dict[str, Any]) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ def run(log_name: str, names: list[str], repeats: int, lenskit: str | None) -> P
     log = load(log_name)
     rounds: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
     busy = os.getloadavg()[0]
+    memory = {name: _memory(name, log_name, lenskit) for name in names}
     with ExitStack() as stack:
         workers = {
             name: stack.enter_context(Worker(lenskit or sys.executable, name, log_name))
@@ -50,13 +51,13 @@ def run(log_name: str, names: list[str], repeats: int, lenskit: str | None) -> P
                 "n_neighbors": n_neighbors(name),
                 "median": {key: median(one[key] for one in found) for key in found[0]},
                 "rounds": found,
-                "memory": _memory(name, log_name, lenskit),
+                "memory": memory[name],
             }
             for name, found in rounds.items()
         },
     }
-    for worker in workers.values():
-        report["conditions"]["versions"] |= worker.conditions["versions"]
+    elsewhere = {name: worker.conditions["versions"] for name, worker in workers.items()}
+    report["conditions"]["versions_elsewhere"] = elsewhere
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{log_name}.json"
     path.write_text(json.dumps(report, indent=1) + "\n")

@@ -65,10 +65,11 @@ def real(low: float, high: float = math.inf, *, none: bool = False) -> Rule:
     return _or_none(rule, none)
 
 
-def choice(*options: str) -> Rule:
+def choice(*options: str, none: bool = False) -> Rule:
     """Accept one of some words."""
     listing = ", ".join(repr(option) for option in options)
-    return Rule(f"one of {listing}", lambda v: isinstance(v, str) and v in options, ("?", 1, None))
+    rule = Rule(f"one of {listing}", lambda v: isinstance(v, str) and v in options, ("?", 1))
+    return _or_none(rule, none)
 
 
 def boolean() -> Rule:

@@ -89,15 +89,15 @@ class Query(NamedTuple):
 class BaseRecommender(BaseEstimator):
     """Base of all recommenders.
 
-    A subclass declares `_param_rules`, a frozen dataclass `_learned_type` of arrays, and writes
-    `_fit` (interactions to that dataclass) and `_score` (a block of scores). Where it can do
+    A subclass declares `_param_rules`, the frozen dataclasses `_learned_types` of arrays that it
+    learns, and writes `_fit` (interactions to that dataclass) and `_score` (a block of scores). Where it can do
     better than the defaults it overrides `_partial_fit`, `_forget`, `_refresh`, `_freshen`,
     `_top_k`, `_predict`, `_similar_items`, `_similar_users` or `_explain`. Hooks get a `State` and
     row numbers, never ids or tables, and return arrays.
     """
 
     _param_rules: ClassVar[Mapping[str, Rule]] = {}
-    _learned_type: ClassVar[type]
+    _learned_types: ClassVar[tuple[type, ...]] = ()
     #: Search space for tuning: parameter names and values worth trying.
     tuning_space: ClassVar[Mapping[str, Sequence[Any]]] = {}
 
@@ -324,8 +324,15 @@ class BaseRecommender(BaseEstimator):
         user_column, item_column = read_pairs(X)
         users = state.interactions.users.rows(user_column)
         items = state.interactions.items.rows(item_column)
-        state = self._freshen_all(state)
-        return self._predict(state, users, items)
+        while True:
+            asked = np.unique(users[users >= 0])
+            query = Query(asked, stored_profiles(state.interactions, asked), True)
+            fresh = self._freshen(state, query)
+            if fresh is state:
+                return self._predict(state, users, items)
+            state = fresh
+            users = state.interactions.users.rows(user_column)
+            items = state.interactions.items.rows(item_column)
 
     def has_seen(self, X: Any) -> np.ndarray:
         """Whether each (user, item) pair is in the stored history of the user.
@@ -385,12 +392,17 @@ class BaseRecommender(BaseEstimator):
         return self._similar(users, k, unknown, USER)
 
     def _similar(self, ids: Any, k: int, unknown: Unknown, axis: str) -> Recommendations:
-        state = self._freshen_all(self._fitted_state())
-        shop = state.interactions
-        id_map = shop.items if axis == ITEM else shop.users
+        state = self._fitted_state()
         keys = id_list(ids, "items" if axis == ITEM else "users")
-        rows = id_map.rows(keys)
-        known = rows >= 0
+        while True:
+            shop = state.interactions
+            id_map = shop.items if axis == ITEM else shop.users
+            rows = id_map.rows(keys)
+            known = rows >= 0
+            fresh = self._freshen(state, _rows_alone(shop, rows[known], axis))
+            if fresh is state:
+                break
+            state = fresh
         if not known.all() and unknown == "raise":
             _raise_unknown(keys, known, False)
         n = len(rows)
@@ -426,13 +438,17 @@ class BaseRecommender(BaseEstimator):
         state = self._fitted_state()
         users = None if user is None else [user]
         histories = None if history is None else [history]
-        row = int(state.interactions.items.rows([item])[0])
-        if row < 0:
-            _raise_unknown([item], np.zeros(1, dtype=bool), False)
-        _, query, known = self._query(state, users, histories)
-        if not known.all():
-            _raise_unknown([user if history is None else 0], known, history is not None)
-        state = self._freshen_all(state)
+        while True:
+            row = int(state.interactions.items.rows([item])[0])
+            if row < 0:
+                _raise_unknown([item], np.zeros(1, dtype=bool), False)
+            _, query, known = self._query(state, users, histories)
+            if not known.all():
+                _raise_unknown([user if history is None else 0], known, history is not None)
+            fresh = self._freshen(state, query)
+            if fresh is state:
+                break
+            state = fresh
         kinds, reasons, parts = self._explain(state, query, row)
         table = pd.DataFrame({"kind": kinds, "reason": reasons, "contribution": parts})
         order = np.argsort(-np.abs(table["contribution"].to_numpy()), kind="stable")
@@ -512,7 +528,7 @@ class BaseRecommender(BaseEstimator):
             params = {n: persistence.unpack_value(v) for n, v in manifest["params"].items()}
             model = cls(**params)
             if "state" in manifest:
-                model._state = _unpack_state(manifest["state"], arrays, cls._learned_type)
+                model._state = _unpack_state(manifest["state"], arrays, cls._learned_types)
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             raise FileFormatError(
                 f"{path} does not describe a {cls.__name__} that this version knows: {error}"
@@ -631,9 +647,6 @@ class BaseRecommender(BaseEstimator):
     def _fitted_state(self) -> State:
         self._check_fitted()
         return self._state
-
-    def _freshen_all(self, state: State) -> State:
-        return self._freshen(state, None)
 
     def _query(
         self, state: State, users: Any, history: Any
@@ -801,6 +814,16 @@ def _joined(
     return one[0] + other[0], np.concatenate(parts) if parts else ranking.NOTHING
 
 
+def _rows_alone(shop: Interactions, rows: np.ndarray, axis: str) -> Query:
+    """A query that needs just some rows of items, or of users."""
+    if axis == USER:
+        return Query(rows, stored_profiles(shop, rows), True)
+    profiles = Profiles(
+        np.arange(len(rows) + 1), rows.astype(np.int32), np.ones(len(rows), dtype=np.float32)
+    )
+    return Query(np.full(len(rows), -1), profiles, False)
+
+
 def _slice_query(query: Query, rows: slice) -> Query:
     return Query(query.users[rows], query.profiles.part(rows), query.as_stored)
 
@@ -813,6 +836,7 @@ def _pack_state(state: State) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         "item_kind": shop.items.kind,
         "shop": {name: persistence.pack_value(getattr(shop, name)) for name in names},
         "from_table": state.from_table,
+        "learned_type": type(state.learned).__name__,
         "learned": {},
     }
     indptr, columns = shop.by_user.to_csr()
@@ -828,7 +852,7 @@ def _pack_state(state: State) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         "listed_items": shop.listed_items,
     }
     arrays.update({name: values for name, values in optional.items() if values is not None})
-    for field in fields(state.learned) if state.learned is not None else ():
+    for field in fields(state.learned):
         value = getattr(state.learned, field.name)
         name = f"learned.{field.name}"
         if isinstance(value, RowStore):
@@ -845,8 +869,9 @@ def _pack_state(state: State) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 
 
 def _unpack_state(
-    manifest: dict[str, Any], arrays: dict[str, np.ndarray], learned_type: type
+    manifest: dict[str, Any], arrays: dict[str, np.ndarray], learned_types: tuple[type, ...]
 ) -> State:
+    learned_type = {kind.__name__: kind for kind in learned_types}[manifest["learned_type"]]
     users = persistence.unpack_ids("users", arrays, manifest["user_kind"])
     items = persistence.unpack_ids("items", arrays, manifest["item_kind"])
     values = {name: persistence.unpack_value(v) for name, v in manifest["shop"].items()}

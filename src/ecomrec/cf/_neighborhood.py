@@ -79,6 +79,8 @@ class Neighborhood:
     ----------
     similarity : RowStore
         Neighbours of each entity and how similar they are.
+    mutual : RowStore or None
+        What is left of `similarity` when each entity may be the neighbour of few others only.
     stale : ndarray of shape (n_entities,), bool
         Rows to recompute before they are used.
     norms, lengths : ndarray of shape (n_entities,), float64
@@ -98,6 +100,7 @@ class Neighborhood:
     """
 
     similarity: RowStore
+    mutual: RowStore | None
     stale: np.ndarray
     norms: np.ndarray
     lengths: np.ndarray
@@ -109,6 +112,11 @@ class Neighborhood:
     pending_entities: np.ndarray
     pending_features: np.ndarray
     unit: bool
+
+    @property
+    def neighbors(self) -> RowStore:
+        """The rows that answers are made from."""
+        return self.similarity if self.mutual is None else self.mutual
 
 
 _NOTHING = np.empty(0, dtype=np.int64)
@@ -131,6 +139,7 @@ def learn(recipe: Recipe, sides: Sides, n_jobs: int | None) -> Neighborhood:
     rank[np.argsort(sides.ids.ids, kind="stable")] = np.arange(n, dtype=np.int32)
     blank = Neighborhood(
         similarity=empty,
+        mutual=None,
         stale=np.ones(n, dtype=bool),
         norms=np.zeros(n),
         lengths=np.ones(n),
@@ -210,6 +219,7 @@ def forget(
     left = replace(
         known,
         similarity=similarity,
+        mutual=None,
         stale=stale[kept_entities],
         norms=known.norms[kept_entities],
         lengths=known.lengths[kept_entities],
@@ -238,16 +248,23 @@ def freshened(
     n_jobs: int | None,
 ) -> Neighborhood:
     """Recompute the stale ones among some rows (None: among all); `known` itself if none is."""
-    if is_fresh(known, rows):
+    rows = None if recipe.mutual else rows
+    if is_fresh(known, recipe, rows):
         return known
     known = _resolved(known, sides)
     wanted = np.flatnonzero(known.stale) if rows is None else np.unique(rows)
     wanted = wanted[known.stale[wanted]]
-    return _recomputed(known, recipe, sides, wanted, n_jobs) if len(wanted) else known
+    if len(wanted) or recipe.mutual:
+        known = _recomputed(known, recipe, sides, wanted, n_jobs)
+    return known
 
 
-def is_fresh(known: Neighborhood, rows: np.ndarray | None) -> bool:
+def is_fresh(known: Neighborhood, recipe: Recipe, rows: np.ndarray | None) -> bool:
     """Whether some rows (None: all) can be used as they are."""
+    if recipe.mutual:
+        rows = None
+        if known.mutual is None:
+            return False
     if len(known.pending_entities) or len(known.pending_features):
         return False
     return not (known.stale if rows is None else known.stale[rows]).any()
@@ -466,7 +483,12 @@ def _recomputed(
         similarity = RowStore.from_csr(found.indptr, found[1:])
     else:
         similarity = known.similarity.replace(rows, found.indptr, found[1:])
-    return replace(known, similarity=similarity, stale=stale)
+    mutual = None
+    if recipe.mutual:
+        indptr, columns = similarity.to_csr()
+        kept = neighbors.prune_columns(indptr, *columns, known.rank, recipe.n_neighbors, n_jobs)
+        mutual = RowStore.from_csr(kept.indptr, kept[1:])
+    return replace(known, similarity=similarity, mutual=mutual, stale=stale)
 
 
 def _resolved(known: Neighborhood, sides: Sides) -> Neighborhood:

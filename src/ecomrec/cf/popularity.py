@@ -73,7 +73,7 @@ class Popularity(BaseRecommender):
         "half_life": duration(),
         "group": text(none=True),
     }
-    _learned_type = _Learned
+    _learned_types: ClassVar[tuple[type, ...]] = (_Learned,)
     tuning_space: ClassVar[Mapping[str, Any]] = {"count": ["users", "weights"]}
     forget_exact_ = True
 

@@ -141,7 +141,7 @@ class RowStore:
             starts, lengths, capacities = self._grown(n_rows)
             old_starts, old_lengths = starts[rows], lengths[rows]
             lengths[rows] += added
-            owner = self._version == self._pool.newest
+            owner = self._owns_pool()
             full = lengths[rows] > capacities[rows] if owner else np.ones(len(rows), dtype=bool)
             moving = rows[full]
             capacities[moving] = lengths[moving] + lengths[moving] // 2 + 4
@@ -159,6 +159,11 @@ class RowStore:
             return self._publish(
                 pool, base + int(room[-1]), starts, lengths, capacities, n_entries
             )
+
+    def _owns_pool(self) -> bool:
+        """Whether this version may append: none has before, and the buffers can be written."""
+        writable = all(values.flags.writeable for values in self._pool.columns)
+        return writable and self._version == self._pool.newest
 
     def _grown(self, n_rows: int | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         extra = 0 if n_rows is None else n_rows - self.n_rows
@@ -180,7 +185,7 @@ class RowStore:
         """Find `needed` free places: in the shared pool, in a longer copy, or in a fresh pool."""
         pool = self._pool
         if owner is None:
-            owner = self._version == pool.newest
+            owner = self._owns_pool()
         live = int(capacities.sum(dtype=np.int64))
         if owner and pool.used + needed <= min(len(values) for values in pool.columns):
             return pool, pool.used

@@ -140,6 +140,60 @@ def row_work(rows, mine, other):
     return work
 
 
+@jit
+def _prune_columns(start, stop, indptr, rows, values, places, n_kept, keep):
+    widest = 0
+    for column in range(start, stop):
+        widest = max(widest, indptr[column + 1] - indptr[column])
+    best = np.empty(widest, dtype=np.int64)
+    best_values = np.empty(widest, dtype=np.float32)
+    for column in range(start, stop):
+        first = indptr[column]
+        size = indptr[column + 1] - first
+        for at in range(size):
+            # Rows come in rank order: an earlier place wins a tie.
+            best[at] = first + at
+            best_values[at] = values[first + at]
+        if size > n_kept:
+            keep_best(best_values, best, size, n_kept)
+            size = n_kept
+        for at in range(size):
+            keep[places[best[at]]] = True
+
+
+def prune_columns(indptr, entities, values, rank, n_kept, n_jobs):
+    """Keep an entry only if it is also among the best `n_kept` of its column.
+
+    Parameters
+    ----------
+    indptr, entities, values : ndarray, int64, int32, float32
+        A square matrix by rows.
+    rank : ndarray of shape (n,), int32
+        A permutation: the row with the lower one wins a tie.
+    n_kept : int
+    n_jobs : int or None
+
+    Returns
+    -------
+    Rows
+    """
+    n = len(indptr) - 1
+    row_of = np.repeat(np.arange(n), np.diff(indptr))
+    by_rank = np.argsort(rank[row_of], kind="stable")
+    column_at, order = assemble.group_by_row(entities[by_rank], n)
+    places = by_rank[order]
+    keep = np.zeros(len(entities), dtype=np.bool_)
+    run_sharded(
+        lambda start, stop: _prune_columns(
+            start, stop, column_at, row_of[places], values[places], places, n_kept, keep
+        ),
+        np.diff(column_at) * 10,
+        n_jobs,
+    )
+    lengths = np.bincount(row_of[keep], minlength=n)
+    return Rows(assemble.offsets(lengths), entities[keep], values[keep])
+
+
 class Comparison(NamedTuple):
     """How two entities are compared: everything but the entities themselves.
 
@@ -390,3 +444,35 @@ def recommend(profiles, store, n_items, k, mask, n_jobs):
         n_jobs,
     )
     return items, scores
+
+
+@jit
+def _scores(start, stop, indptr, profile, weights, store, block):
+    starts, counts, neighbours, values = store
+    for row in range(start, stop):
+        for place in range(indptr[row], indptr[row + 1]):
+            weight = max(weights[place], np.float32(0.0))
+            entity = profile[place]
+            for at in range(starts[entity], starts[entity] + counts[entity]):
+                block[row, neighbours[at]] += weight * max(values[at], np.float32(0.0))
+        for item in range(block.shape[1]):
+            if block[row, item] == 0.0:
+                block[row, item] = np.nan
+
+
+def scores(profiles, store, n_items, n_jobs):
+    """Sum the rows of a store for each profile, as `recommend` does, and return all of it.
+
+    Returns
+    -------
+    ndarray of shape (n_rows, n_items), float32
+        NaN where nothing was added up.
+    """
+    indptr, entities, weights = profiles
+    block = np.zeros((len(indptr) - 1, n_items), dtype=np.float32)
+    run_sharded(
+        lambda start, stop: _scores(start, stop, indptr, entities, weights, store, block),
+        np.full(len(block), n_items),
+        n_jobs,
+    )
+    return block

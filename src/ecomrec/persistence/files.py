@@ -23,7 +23,7 @@ from ecomrec.persistence._header import DTYPES, MAX_HEADER, read_header
 from ecomrec.persistence._parsing import damaged, parse_json
 
 _FORMAT_VERSION = 1
-_NAME = re.compile(r"[A-Za-z0-9_.:/-]+")
+_NAME = re.compile(r"(?!__metadata__$)[A-Za-z0-9_.:/-]+")
 
 
 def write(
@@ -76,7 +76,7 @@ def write(
         try:
             save_file(data, draft, metadata=metadata)
         except SafetensorError as error:
-            number = re.search(r"os error (\d+)", str(error))
+            number = re.search(r"(?:os error|code:) (\d+)", str(error))
             code = int(number[1]) if number else errno.EIO
             raise OSError(code, f"Cannot write the model: {error}", str(target)) from error
         with draft.open("rb+") as file:
@@ -174,7 +174,8 @@ def _read_manifest(metadata: object) -> tuple[dict[str, Any], dict[str, Any]]:
         )
     document = parse_json(text, "manifest", dict)
     version = document.get("format_version")
-    if type(version) is int and version > _FORMAT_VERSION:
+    version = version if type(version) is int else 0
+    if version > _FORMAT_VERSION:
         raise FileFormatError(
             f"it has format version {version}; this ecomrec reads up to {_FORMAT_VERSION}. "
             "Install a newer ecomrec."
@@ -198,7 +199,10 @@ def _plain(name: str, array: np.ndarray) -> np.ndarray:
             "or floats of up to 64 bits. Ids go through pack_ids."
         )
     if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise ValueError(f"Array names have ASCII letters, digits and '_.:/-' only; got {name!r}.")
+        raise ValueError(
+            "Array names have ASCII letters, digits and '_.:/-' only, and none is '__metadata__'; "
+            f"got {name!r}."
+        )
     return np.asarray(array, dtype=dtype, order="C")
 
 

@@ -1,0 +1,222 @@
+"""Ratings predicted from neighbours: shared by item and user neighbours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from ecomrec.cf._neighborhood import Sides
+from ecomrec.data import RowStore
+from ecomrec.kernels import ratings
+
+# Of the baseline b_ui = mu + b_u + b_i: rounds, and regularisation of items and users.
+_ROUNDS, _ITEM_REGULARIZATION, _USER_REGULARIZATION = 10, 10.0, 15.0
+
+
+class RatingRecipe(NamedTuple):
+    """The parameters of a rating model; see `ItemKNN` for the formulas."""
+
+    similarity: str
+    centering: str
+    n_neighbors: int
+    n_candidates: int
+    shrink: float
+
+
+@dataclass(frozen=True, eq=False)
+class Ratings:
+    """What rating models learn.
+
+    Attributes
+    ----------
+    similarity : RowStore
+        Neighbours of each entity, most alike first.
+    mean, lowest, highest : float
+        Of all ratings.
+    entity_bias, feature_bias : ndarray, float64
+        Baseline ``mean + entity_bias + feature_bias``.
+    centers, spreads : ndarray of shape (n_entities,), float64
+        What `centering` takes off an entity's ratings and divides them by.
+    feature_centers : ndarray of shape (n_features,), float64
+    current : bool
+        False when events came in since.
+    """
+
+    similarity: RowStore
+    mean: float
+    lowest: float
+    highest: float
+    entity_bias: np.ndarray
+    feature_bias: np.ndarray
+    centers: np.ndarray
+    spreads: np.ndarray
+    feature_centers: np.ndarray
+    current: bool
+
+
+def learn(
+    recipe: RatingRecipe, sides: Sides, entities_are_items: bool, n_jobs: int | None
+) -> Ratings:
+    """Learn baselines and compare every entity with every other."""
+    mine, other = sides.mine.arrays, sides.other.arrays
+    values = sides.mine.to_csr()[1][1]
+    mean = float(values.mean(dtype=np.float64)) if len(values) else 0.0
+    user_side, item_side = (other, mine) if entities_are_items else (mine, other)
+    user_bias, item_bias = np.zeros(len(user_side[0])), np.zeros(len(item_side[0]))
+    for _ in range(_ROUNDS):
+        item_bias = ratings.biases(item_side, user_bias, mean, _ITEM_REGULARIZATION)
+        user_bias = ratings.biases(user_side, item_bias, mean, _USER_REGULARIZATION)
+    entity_bias, feature_bias = (
+        (item_bias, user_bias) if entities_are_items else (user_bias, item_bias)
+    )
+    everyone = np.arange(sides.mine.n_rows)
+    known = Ratings(
+        similarity=sides.mine,
+        mean=mean,
+        lowest=float(values.min()) if len(values) else 0.0,
+        highest=float(values.max()) if len(values) else 0.0,
+        entity_bias=entity_bias,
+        feature_bias=feature_bias,
+        centers=np.zeros(0),
+        spreads=np.zeros(0),
+        feature_centers=_feature_centers(recipe, feature_bias),
+        current=True,
+    )
+    centers, spreads = _centers(known, recipe, mine, everyone, entity_bias)
+    found = _alike(known, recipe, sides, everyone, everyone, mine, entity_bias, n_jobs)
+    return Ratings(
+        RowStore.from_csr(found.indptr, found[1:]),
+        known.mean,
+        known.lowest,
+        known.highest,
+        entity_bias,
+        feature_bias,
+        centers,
+        spreads,
+        known.feature_centers,
+        True,
+    )
+
+
+def predict(
+    known: Ratings,
+    recipe: RatingRecipe,
+    other: tuple[np.ndarray, ...],
+    entities: np.ndarray,
+    features: np.ndarray,
+    n_jobs: int | None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Predict ratings of pairs of rows (-1: unknown), and how many neighbours stand behind each."""
+    fallback = np.full(len(entities), known.mean)
+    fallback += np.where(entities >= 0, known.entity_bias[entities], 0.0)
+    fallback += np.where(features >= 0, known.feature_bias[features], 0.0)
+    support = np.zeros(len(entities), dtype=np.int64)
+    both = np.flatnonzero((entities >= 0) & (features >= 0))
+    fallback[both], support[both] = ratings.predict(
+        features[both], entities[both], fallback[both], known.similarity.arrays, other,
+        known.centers, known.spreads, known.feature_centers, recipe.n_neighbors, n_jobs,
+    )  # fmt: skip
+    return np.clip(fallback, known.lowest, known.highest), support
+
+
+def with_features(
+    known: Ratings, recipe: RatingRecipe, other: tuple[np.ndarray, ...], entities_are_items: bool
+) -> Ratings:
+    """Return the model with the features replaced by those given: visitors rating items."""
+    strength = _USER_REGULARIZATION if entities_are_items else _ITEM_REGULARIZATION
+    bias = ratings.biases(other, known.entity_bias, known.mean, strength)
+    return Ratings(
+        known.similarity,
+        known.mean,
+        known.lowest,
+        known.highest,
+        known.entity_bias,
+        bias,
+        known.centers,
+        known.spreads,
+        _feature_centers(recipe, bias),
+        True,
+    )
+
+
+def with_entities(
+    known: Ratings,
+    recipe: RatingRecipe,
+    sides: Sides,
+    mine: tuple[np.ndarray, ...],
+    selves: np.ndarray,
+    n_jobs: int | None,
+) -> Ratings:
+    """Return the model with entities added behind those it has: visitors as users."""
+    rows = np.arange(len(selves))
+    bias = ratings.biases(mine, known.feature_bias, known.mean, _USER_REGULARIZATION)
+    centers, spreads = _centers(known, recipe, mine, rows, bias)
+    found = _alike(known, recipe, sides, rows, selves, mine, bias, n_jobs)
+    n_old = known.similarity.n_rows
+    similarity = known.similarity.replace(
+        n_old + rows, found.indptr, found[1:], n_old + len(rows)
+    )
+    return Ratings(
+        similarity,
+        known.mean,
+        known.lowest,
+        known.highest,
+        np.concatenate((known.entity_bias, bias)),
+        known.feature_bias,
+        np.concatenate((known.centers, centers)),
+        np.concatenate((known.spreads, spreads)),
+        known.feature_centers,
+        True,
+    )
+
+
+def _feature_centers(recipe: RatingRecipe, feature_bias: np.ndarray) -> np.ndarray:
+    return feature_bias if recipe.centering == "baseline" else np.zeros(len(feature_bias))
+
+
+def _centers(
+    known: Ratings,
+    recipe: RatingRecipe,
+    mine: tuple[np.ndarray, ...],
+    rows: np.ndarray,
+    bias: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """What is taken off the ratings of some entities, and what they are divided by."""
+    ones = np.ones(len(rows))
+    if recipe.centering == "none":
+        return np.zeros(len(rows)), ones
+    if recipe.centering == "baseline":
+        return known.mean + bias, ones
+    means, deviations = ratings.row_moments(rows, mine)
+    if recipe.centering == "mean":
+        return means, ones
+    return means, np.where(deviations > 1e-9, deviations, 1.0)
+
+
+def _alike(
+    known: Ratings,
+    recipe: RatingRecipe,
+    sides: Sides,
+    rows: np.ndarray,
+    selves: np.ndarray,
+    mine: tuple[np.ndarray, ...],
+    own_bias: np.ndarray,
+    n_jobs: int | None,
+) -> ratings.Rows:
+    """Neighbours of some rows by the ratings they have in common."""
+    kinds = {"pearson": ratings.PEARSON, "msd": ratings.MSD}
+    own, offsets = np.zeros(len(rows)), np.zeros(sides.mine.n_rows)
+    feature_offsets = np.zeros(sides.other.n_rows)
+    if recipe.similarity == "pearson_baseline":
+        own, offsets = known.mean + own_bias, known.mean + known.entity_bias
+        feature_offsets = known.feature_bias
+    elif recipe.similarity == "adjusted_cosine":
+        feature_offsets, _ = ratings.row_moments(
+            np.arange(sides.other.n_rows), sides.other.arrays
+        )
+    return ratings.rated_rows(
+        rows, selves, own, mine, sides.other.arrays, offsets, feature_offsets,
+        kinds.get(recipe.similarity, ratings.COSINE), recipe.shrink, recipe.n_candidates, n_jobs,
+    )  # fmt: skip
