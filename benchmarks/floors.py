@@ -29,10 +29,10 @@ RANKING = {
     "mutual": [False, True],
 }
 N_TRIED = 400
-RATING = [
-    {"similarity": ["cosine", "pearson"], "centering": ["mean", "zscore", "baseline"]},
-    {"similarity": ["msd", "pearson_baseline"], "centering": ["baseline"]},
-]
+RATING = {
+    "similarity": ["cosine", "adjusted_cosine", "pearson", "msd", "pearson_baseline"],
+    "centering": ["none", "mean", "zscore", "baseline"],
+}
 
 
 def write() -> Path:

@@ -56,7 +56,7 @@ def run(log_name: str, names: list[str], repeats: int, lenskit: str | None) -> P
             for name, found in rounds.items()
         },
     }
-    elsewhere = {name: worker.conditions["versions"] for name, worker in workers.items()}
+    elsewhere = {name.split()[0]: it.conditions["versions"] for name, it in workers.items()}
     report["conditions"]["versions_elsewhere"] = elsewhere
     RESULTS.mkdir(exist_ok=True)
     path = RESULTS / f"{log_name}.json"

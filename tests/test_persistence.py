@@ -1,5 +1,6 @@
 """Saved models come back exactly, or are refused by name; a crash never costs the old file."""
 
+import contextlib
 import datetime
 import enum
 import errno
@@ -129,6 +130,19 @@ def sealed(document):
     """Return a manifest as text with a checksum that matches."""
     body = json.dumps(document)[:-1]
     return f'{body},"checksum":"{zlib.crc32(body.encode()):08x}"}}'
+
+
+@contextlib.contextmanager
+def changed_byte(path, place, value):
+    """Change one byte in place: much faster than writing the file anew."""
+    with path.open("r+b", buffering=0) as file:
+        file.seek(place)
+        before = file.read(1)
+        file.seek(place)
+        file.write(bytes([value]))
+        yield
+        file.seek(place)
+        file.write(before)
 
 
 def python(code, *arguments):
@@ -267,6 +281,10 @@ class Size(enum.StrEnum):
     LARGE = "large"
 
 
+class Price(np.float64):
+    pass
+
+
 @pytest.mark.parametrize(
     ("kind", "values", "message"),
     [
@@ -361,6 +379,7 @@ def test_parameters_come_back_exactly(value):
         object,
         len,
         Size.LARGE,
+        Price(1),
         OrderedDict(),
         datetime.date(2026, 1, 1),
     ],
@@ -454,9 +473,8 @@ def test_manifest_beyond_the_header_limit_is_refused(tmp_path):
 
 @pytest.mark.parametrize("mmap", [False, True], ids=["read", "mapped"])
 def test_file_cut_short_anywhere_is_refused(saved, mmap):
-    whole = saved.read_bytes()
-    for length in range(len(whole)):
-        saved.write_bytes(whole[:length])
+    for length in reversed(range(saved.stat().st_size)):
+        os.truncate(saved, length)
         with pytest.raises(FileFormatError, match=r"shop\.ecomrec"):
             read(saved, mmap=mmap)
 
@@ -473,12 +491,10 @@ def test_file_with_bytes_added_is_refused(saved):
 def test_any_changed_bit_is_refused_when_verified(saved, mmap):
     whole = saved.read_bytes()
     for place in range(len(whole)):
-        for mask in (*(1 << bit for bit in range(8)), 255):
-            changed = bytearray(whole)
-            changed[place] ^= mask
-            saved.write_bytes(changed)
-            with pytest.raises(FileFormatError):
+        for mask in [1 << place % 8] if mmap else [1 << bit for bit in range(8)]:
+            with changed_byte(saved, place, whole[place] ^ mask), pytest.raises(FileFormatError):
                 read(saved, verify=True, mmap=mmap)
+    assert saved.read_bytes() == whole
 
 
 def test_changed_padding_is_refused(tmp_path):
@@ -487,10 +503,10 @@ def test_changed_padding_is_refused(tmp_path):
         whole = (tmp_path / "model").read_bytes()
         for place in range(len(whole.rstrip(b" ")), len(whole)):
             for blank in b"\t\n\r":
-                changed = bytearray(whole)
-                changed[place] = blank
-                (tmp_path / "model").write_bytes(changed)
-                with pytest.raises(FileFormatError, match="padded"):
+                with (
+                    changed_byte(tmp_path / "model", place, blank),
+                    pytest.raises(FileFormatError, match="padded"),
+                ):
                     read(tmp_path / "model")
 
 
@@ -498,13 +514,11 @@ def test_changed_bit_that_goes_unseen_changes_only_numbers(saved):
     whole = saved.read_bytes()
     start = len(whole) - N_BYTES
     for place in range(len(whole)):
-        changed = bytearray(whole)
-        changed[place] ^= 1 << place % 8
-        saved.write_bytes(changed)
-        try:
-            manifest, arrays = read(saved)
-        except FileFormatError:
-            continue
+        with changed_byte(saved, place, whole[place] ^ 1 << place % 8):
+            try:
+                manifest, arrays = read(saved)
+            except FileFormatError:
+                continue
         assert place >= start
         assert manifest == MANIFEST
         assert [(a.dtype, a.shape) for a in arrays.values()] == [
@@ -589,6 +603,16 @@ def test_header_entry_that_cannot_be_right_is_refused(saved, entry, message, mma
     put(saved, header | {"rows": entry}, data)
     with pytest.raises(FileFormatError, match=f"{message}.*the file is damaged"):
         read(saved, mmap=mmap)
+
+
+def test_array_that_could_not_be_mapped_aligned_is_refused(saved):
+    header, data = header_of(saved)
+    header = {name: header[name] for name in ("__metadata__", "words", "scores")}
+    header["words"]["data_offsets"] = [0, 4]
+    header["scores"]["data_offsets"] = [4, 36]
+    put(saved, header, data[:36])
+    with pytest.raises(FileFormatError, match="header entry of array 'scores'"):
+        read(saved, mmap=True)
 
 
 def test_arrays_beyond_the_file_are_refused(saved):

@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ecomrec.data import RowStore
 from ecomrec.data.interactions import Interactions
+from ecomrec.data.rows import RowStore
 from ecomrec.kernels import neighbors
 
 # Okapi BM25's usual constants.
@@ -25,16 +25,17 @@ class Sides(NamedTuple):
     other: RowStore
     ids: Any
     scale: float
+    all_positive: bool
 
     @classmethod
     def items(cls, shop: Interactions) -> Sides:
         """Items compared by their users."""
-        return cls(shop.by_item, shop.by_user, shop.items, shop.scale)
+        return cls(shop.by_item, shop.by_user, shop.items, shop.scale, shop.all_positive)
 
     @classmethod
     def users(cls, shop: Interactions) -> Sides:
         """Users compared by their items."""
-        return cls(shop.by_user, shop.by_item, shop.users, shop.scale)
+        return cls(shop.by_user, shop.by_item, shop.users, shop.scale, shop.all_positive)
 
 
 class Recipe(NamedTuple):
@@ -48,7 +49,6 @@ class Recipe(NamedTuple):
     own_damping: float
     popularity_damping: float
     power: float
-    normalize: bool
     mutual: bool
 
     @property
@@ -79,8 +79,8 @@ class Neighborhood:
     ----------
     similarity : RowStore
         Neighbours of each entity and how similar they are.
-    mutual : RowStore or None
-        What is left of `similarity` when each entity may be the neighbour of few others only.
+    floors : ndarray of shape (n_entities,) or (0,), float32
+        For mutual neighbours: values below the floor of their neighbour do not count.
     stale : ndarray of shape (n_entities,), bool
         Rows to recompute before they are used.
     norms, lengths : ndarray of shape (n_entities,), float64
@@ -100,7 +100,7 @@ class Neighborhood:
     """
 
     similarity: RowStore
-    mutual: RowStore | None
+    floors: np.ndarray
     stale: np.ndarray
     norms: np.ndarray
     lengths: np.ndarray
@@ -112,11 +112,6 @@ class Neighborhood:
     pending_entities: np.ndarray
     pending_features: np.ndarray
     unit: bool
-
-    @property
-    def neighbors(self) -> RowStore:
-        """The rows that answers are made from."""
-        return self.similarity if self.mutual is None else self.mutual
 
 
 _NOTHING = np.empty(0, dtype=np.int64)
@@ -139,7 +134,7 @@ def learn(recipe: Recipe, sides: Sides, n_jobs: int | None) -> Neighborhood:
     rank[np.argsort(sides.ids.ids, kind="stable")] = np.arange(n, dtype=np.int32)
     blank = Neighborhood(
         similarity=empty,
-        mutual=None,
+        floors=np.zeros(n if recipe.mutual else 0, dtype=np.float32),
         stale=np.ones(n, dtype=bool),
         norms=np.zeros(n),
         lengths=np.ones(n),
@@ -219,7 +214,7 @@ def forget(
     left = replace(
         known,
         similarity=similarity,
-        mutual=None,
+        floors=known.floors[kept_entities] if recipe.mutual else known.floors,
         stale=stale[kept_entities],
         norms=known.norms[kept_entities],
         lengths=known.lengths[kept_entities],
@@ -248,26 +243,27 @@ def freshened(
     n_jobs: int | None,
 ) -> Neighborhood:
     """Recompute the stale ones among some rows (None: among all); `known` itself if none is."""
-    rows = None if recipe.mutual else rows
-    if is_fresh(known, recipe, rows):
+    if is_fresh(known, rows):
         return known
     known = _resolved(known, sides)
     wanted = np.flatnonzero(known.stale) if rows is None else np.unique(rows)
-    wanted = wanted[known.stale[wanted]]
-    if len(wanted) or recipe.mutual:
-        known = _recomputed(known, recipe, sides, wanted, n_jobs)
+    known = _recomputed(known, recipe, sides, wanted[known.stale[wanted]], n_jobs)
+    if recipe.mutual and rows is not None:
+        # What counts in these rows depends on the floors of those they point to.
+        reached = np.unique(known.similarity.take(wanted)[1][0])
+        known = _recomputed(known, recipe, sides, reached[known.stale[reached]], n_jobs)
     return known
 
 
-def is_fresh(known: Neighborhood, recipe: Recipe, rows: np.ndarray | None) -> bool:
+def is_fresh(known: Neighborhood, rows: np.ndarray | None) -> bool:
     """Whether some rows (None: all) can be used as they are."""
-    if recipe.mutual:
-        rows = None
-        if known.mutual is None:
-            return False
     if len(known.pending_entities) or len(known.pending_features):
         return False
-    return not (known.stale if rows is None else known.stale[rows]).any()
+    if rows is None or not known.stale.any():
+        return not known.stale.any()
+    if known.stale[rows].any():
+        return False
+    return not (len(known.floors) and known.stale[known.similarity.take(rows)[1][0]].any())
 
 
 def compare(
@@ -281,7 +277,8 @@ def compare(
     """Find the neighbours of entities that are not stored as they are given here."""
     rows = np.arange(len(selves))
     norms, lengths = _sums(known, recipe, sides, mine, rows)
-    return _compared(known, recipe, sides, rows, selves, mine, norms, lengths, n_jobs)
+    found, _ = _compared(known, recipe, sides, rows, selves, mine, norms, lengths, n_jobs)
+    return found
 
 
 def shared_parts(
@@ -336,6 +333,9 @@ def _grown(known: Neighborhood, sides: Sides) -> Neighborhood:
         known,
         similarity=known.similarity.replace(nobody, np.zeros(1, dtype=np.int64), _no_entries(), n),
         stale=np.concatenate((known.stale, np.ones(n - n_old, dtype=bool))),
+        floors=known.floors
+        if len(known.floors) == 0
+        else np.concatenate((known.floors, zeros.astype(np.float32))),
         norms=np.concatenate((known.norms, zeros)),
         lengths=np.concatenate((known.lengths, zeros + 1)),
         degrees=np.concatenate((known.degrees, np.zeros(more_features))),
@@ -434,36 +434,37 @@ def _compared(
     norms: np.ndarray,
     lengths: np.ndarray,
     n_jobs: int | None,
-) -> neighbors.Rows:
+) -> tuple[neighbors.Rows, np.ndarray]:
     form, exponent = recipe.form
     union = recipe.similarity == "jaccard"
+    other = sides.other.arrays
+    if form == neighbors.BINARY and sides.all_positive or known.unit and form != neighbors.BM25:
+        strengths = np.empty(0, dtype=np.float32)
+    elif form == neighbors.RAW and known.scale == 1.0 and sides.all_positive:
+        strengths = other[3]
+    else:
+        strengths = neighbors.strengths_of(
+            other, sides.other.used, form, exponent, _K1, known.lengths, known.scale
+        )
     comparison = neighbors.Comparison(
         feature_weights=_feature_weights(known, recipe),
         form=form,
         exponent=exponent,
         k1=_K1,
-        lengths=known.lengths,
+        strengths=strengths,
         scale=known.scale,
-        unit=known.unit and form != neighbors.BM25,
+        norms=_denominators(known, recipe, known.norms, recipe.own_exponent),
         other_norms=_denominators(known, recipe, known.norms, recipe.popularity_damping),
         shrink=recipe.shrink,
         rule=neighbors.UNION if union else neighbors.PRODUCT,
         power=recipe.power,
+        incoming=recipe.mutual,
     )
     own = _denominators(known, recipe, norms, recipe.own_exponent)
-    found = neighbors.dot_rows(
-        rows, selves, own, lengths, mine, sides.other.arrays, comparison, recipe.n_neighbors,
-        known.rank, n_jobs=n_jobs,
+    return neighbors.dot_rows(
+        rows, selves, own, lengths, mine, other, comparison, recipe.n_neighbors, known.rank,
+        n_jobs=n_jobs,
     )  # fmt: skip
-    if recipe.normalize and len(found.values):
-        totals = np.zeros(len(rows))
-        filled = np.diff(found.indptr) > 0
-        totals[filled] = np.add.reduceat(
-            found.values.astype(np.float64), found.indptr[:-1][filled]
-        )
-        totals = np.repeat(totals, np.diff(found.indptr))
-        found = found._replace(values=(found.values / totals).astype(np.float32))
-    return found
 
 
 def _recomputed(
@@ -473,22 +474,23 @@ def _recomputed(
     rows: np.ndarray,
     n_jobs: int | None,
 ) -> Neighborhood:
-    found = _compared(
+    if len(rows) == 0:
+        return known
+    found, floors = _compared(
         known, recipe, sides, rows, rows, sides.mine.arrays, known.norms[rows],
         known.lengths[rows], n_jobs,
     )  # fmt: skip
     stale = known.stale.copy()
     stale[rows] = False
+    if recipe.mutual:
+        everyones = known.floors.copy()
+        everyones[rows] = floors
+        known = replace(known, floors=everyones)
     if len(rows) == len(stale):
         similarity = RowStore.from_csr(found.indptr, found[1:])
     else:
         similarity = known.similarity.replace(rows, found.indptr, found[1:])
-    mutual = None
-    if recipe.mutual:
-        indptr, columns = similarity.to_csr()
-        kept = neighbors.prune_columns(indptr, *columns, known.rank, recipe.n_neighbors, n_jobs)
-        mutual = RowStore.from_csr(kept.indptr, kept[1:])
-    return replace(known, similarity=similarity, mutual=mutual, stale=stale)
+    return replace(known, similarity=similarity, stale=stale)
 
 
 def _resolved(known: Neighborhood, sides: Sides) -> Neighborhood:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ecomrec.cf._neighborhood import Sides
-from ecomrec.data import RowStore
+from ecomrec.data.rows import RowStore
 from ecomrec.kernels import ratings
 
 # Of the baseline b_ui = mu + b_u + b_i: rounds, and regularisation of items and users.

@@ -10,9 +10,15 @@ import numpy as np
 from ecomrec._validation import Rule, boolean, choice, integer, jobs, real
 from ecomrec.base import Query, State
 from ecomrec.cf import _neighborhood as hood
-from ecomrec.cf._model import CENTERINGS, RANKING_SIMILARITIES, RATING_SIMILARITIES, NeighborModel
+from ecomrec.cf._model import (
+    CENTERINGS,
+    RANKING_SIMILARITIES,
+    RATING_SIMILARITIES,
+    NeighborModel,
+    counted,
+)
 from ecomrec.data.timestamps import HalfLife, duration
-from ecomrec.kernels import neighbors, ranking
+from ecomrec.kernels import neighbors
 
 
 class ItemKNN(NeighborModel):
@@ -31,7 +37,7 @@ class ItemKNN(NeighborModel):
     Parameters
     ----------
     n_neighbors : int or None
-        Neighbours kept for each item (None: 200). For ratings: how many of the items that the user
+        Neighbours kept for each item (None: 100). For ratings: how many of the items that the user
         rated a prediction stands on (None: 40).
     target : {"ranking", "rating"}
         Rank items by evidence, or predict ratings and rank by them.
@@ -44,20 +50,17 @@ class ItemKNN(NeighborModel):
     weighting : {"none", "tfidf", "bm25"}
         Weigh events by how rare the user's events are, and saturate repeated ones.
     shrink : float or None
-        Added to the denominator: pairs seen together few times count less (None: 200). For ratings:
+        Added to the denominator: pairs seen together few times count less (None: 500). For ratings:
         likeness of n common ratings is multiplied by ``(n - 1) / (n - 1 + shrink)`` (None: 100).
     user_damping, history_damping, popularity_damping : float
         How strongly heavy users, popular items of the history, and popular recommendations are
         held back. Plain cosine is ``user_damping=0, history_damping=0.5, popularity_damping=0.5,
-        shrink=0``.
+        shrink=0, mutual=False``.
     power : float
         Similarities are raised to this power: above 1, strong neighbours count for more.
-    normalize : bool
-        Divide each item's similarities by their sum.
     mutual : bool
-        Keep a neighbour only if it is also among the `n_neighbors` best of its column, which holds
-        popular items back on dense data. The first answer after an update then recomputes all
-        that is stale, not the visitor's rows alone.
+        Item j counts as a neighbour of i only if i is also among the `n_neighbors` items from which
+        most arrives at j: nothing is recommended on weak evidence from everywhere.
     centering : {None, "none", "mean", "zscore", "baseline"}
         Ratings only: what is taken off before neighbours are averaged (None: "baseline").
     n_candidates : int
@@ -122,7 +125,6 @@ class ItemKNN(NeighborModel):
         "history_damping": real(0),
         "popularity_damping": real(0),
         "power": real(0.01),
-        "normalize": boolean(),
         "mutual": boolean(),
         "centering": choice(*CENTERINGS, none=True),
         "n_candidates": integer(1),
@@ -138,9 +140,9 @@ class ItemKNN(NeighborModel):
     }
     _entities_are_items = True
     _by_target: ClassVar[dict[str, tuple[Any, Any]]] = {
-        "n_neighbors": (200, 40),
+        "n_neighbors": (100, 40),
         "similarity": ("cosine", "pearson_baseline"),
-        "shrink": (200.0, 100.0),
+        "shrink": (500.0, 100.0),
         "centering": ("none", "baseline"),
     }
 
@@ -153,11 +155,10 @@ class ItemKNN(NeighborModel):
         weighting: str = "none",
         shrink: float | None = None,
         user_damping: float = 0.5,
-        history_damping: float = 0.75,
-        popularity_damping: float = 0.7,
+        history_damping: float = 1.0,
+        popularity_damping: float = 0.5,
         power: float = 1.0,
-        normalize: bool = False,
-        mutual: bool = False,
+        mutual: bool = True,
         centering: str | None = None,
         n_candidates: int = 1000,
         half_life: HalfLife = None,
@@ -172,7 +173,6 @@ class ItemKNN(NeighborModel):
         self.history_damping = history_damping
         self.popularity_damping = popularity_damping
         self.power = power
-        self.normalize = normalize
         self.mutual = mutual
         self.centering = centering
         self.n_candidates = n_candidates
@@ -189,21 +189,12 @@ class ItemKNN(NeighborModel):
             self.history_damping,
             self.popularity_damping,
             self.power,
-            self.normalize,
             self.mutual,
         )
 
-    def _sources(self, state: State, query: Query) -> tuple[Any, Any]:
-        return query.profiles, state.learned.neighbors.arrays
-
-    def _top_k(
-        self, state: State, query: Query, k: int, mask: ranking.Mask
-    ) -> tuple[np.ndarray, np.ndarray]:
-        if self.target == "rating":
-            return super()._top_k(state, query, k, mask)
-        profiles, store = self._sources(state, query)
-        n_items = state.interactions.n_items
-        return neighbors.recommend(profiles, store, n_items, k, mask, self.n_jobs)
+    def _sources(self, state: State, query: Query) -> tuple[Any, Any, np.ndarray]:
+        known = state.learned
+        return query.profiles, known.similarity.arrays, known.floors
 
     def _similar_items(self, state: State, rows: np.ndarray, k: int) -> neighbors.Rows:
         return self._stored_rows(state, rows)
@@ -214,7 +205,7 @@ class ItemKNN(NeighborModel):
         if self.target == "rating":
             return self._explain_rating(state, query, item)
         history, weights = query.profiles.items, query.profiles.weights
-        indptr, (neighbours, values) = state.learned.neighbors.take(history)
+        indptr, neighbours, values = counted(state, *state.learned.similarity.take(history))
         row_of = np.repeat(np.arange(len(history)), np.diff(indptr))
         similarity = np.bincount(
             row_of, weights=np.where(neighbours == item, values, 0.0), minlength=len(history)

@@ -5,12 +5,9 @@ from ecomrec._lazy import lazy_exports
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
-        "Change": "interactions",
         "EventWeights": "events",
-        "IdMap": "ids",
         "Interactions": "interactions",
         "MissingValues": "cleaning",
         "RobotFilter": "robots",
-        "RowStore": "rows",
     },
 )

@@ -265,6 +265,11 @@ class Interactions:
         _, (indices, data, *_rest) = self._csr
         return np.bincount(indices[data > 0], minlength=self.n_items)
 
+    @cached_property
+    def all_positive(self) -> bool:
+        """Whether every entry is evidence."""
+        return bool((self._csr[1][1] > 0).all())
+
     def to_scipy(self) -> sp.csr_array:
         """Return the matrix as a SciPy array; entries without evidence are stored."""
         small = self.n_entries < 2**31
@@ -314,6 +319,11 @@ class Interactions:
 
         Users and items that only the forgotten ones had touched go too, unless a side table named
         them. Everything is rebuilt: no buffer of the result holds what was forgotten.
+
+        Parameters
+        ----------
+        users, items : ndarray of int, optional
+            Row numbers to leave out.
 
         Returns
         -------
@@ -448,6 +458,10 @@ class Interactions:
         old_data: np.ndarray,
     ) -> None:
         """Bring what `before` had already derived up to date instead of deriving it again."""
+        if before.__dict__.get("all_positive"):
+            self.__dict__["all_positive"] = bool((data > 0).all())
+        elif "all_positive" in before.__dict__:
+            self.__dict__["all_positive"] = False
         place = np.searchsorted(old_keys, keys)
         was = np.zeros(len(keys), dtype=np.float32)
         known = place < len(old_keys)

@@ -80,6 +80,11 @@ class RowStore:
         return self._pool.columns
 
     @property
+    def used(self) -> int:
+        """How many entries of the buffers are in use, by this version or another."""
+        return self._pool.used
+
+    @property
     def arrays(self) -> tuple[np.ndarray, ...]:
         """`starts`, `lengths`, indices and values, as kernels take them."""
         return self.starts, self.lengths, *self._pool.columns[:2]

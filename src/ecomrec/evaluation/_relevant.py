@@ -11,8 +11,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from ecomrec._ranking import METRICS
-from ecomrec.data import IdMap, Interactions
-from ecomrec.data.ids import id_list
+from ecomrec.data import Interactions
+from ecomrec.data.ids import IdMap, id_list
 from ecomrec.data.tables import ITEM, USER
 from ecomrec.evaluation._tables import Table, read_interactions
 from ecomrec.exceptions import DataError

@@ -8,8 +8,8 @@ import narwhals as nw
 import numpy as np
 from numpy.typing import NDArray
 
-from ecomrec.data import IdMap, Interactions
-from ecomrec.data.ids import check_ids, encode_ids, id_list
+from ecomrec.data import Interactions
+from ecomrec.data.ids import IdMap, check_ids, encode_ids, id_list
 from ecomrec.data.tables import ITEM, USER, require_columns
 from ecomrec.data.timestamps import NAT, to_nanoseconds
 from ecomrec.exceptions import DataError

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
-from ecomrec.data import IdMap, Interactions
-from ecomrec.data.ids import encode_ids
+from ecomrec.data import Interactions
+from ecomrec.data.ids import IdMap, encode_ids
 from ecomrec.evaluation._relevant import as_lists, is_filled, relevant_items
 from ecomrec.evaluation._tables import Table, ids_array, ids_map, read_interactions
 from ecomrec.evaluation.metrics import lists_of_users

@@ -13,7 +13,7 @@ import numpy as np
 from ecomrec._parallel import run_sharded
 from ecomrec.kernels import assemble
 from ecomrec.kernels._jit import jit
-from ecomrec.kernels.ranking import best_first, keep_best, offer, sort_best_first
+from ecomrec.kernels.ranking import best_first, offer
 
 # How a weight w of an entity counts: as it is, 1, w ** exponent, or saturating (BM25).
 RAW, BINARY, POWER, BM25 = 0, 1, 2, 3
@@ -33,94 +33,151 @@ def _strength(form, weight, exponent, k1, length):
 
 
 @jit
-def _add_shared(
-    features, weights, own_length, other, feature_weights, form, exponent, k1, lengths, scale, unit,
-    sums, touched,
-):  # fmt: skip
-    """Add up the shared features of one entity with every other; return how many it touched."""
-    starts, counts, entities, values = other
+def _add_shared(features, weights, starts, counts, entities, strengths, unit, sums, touched):
+    """Add up the shared features of one entity with every other; return how many it touched.
+
+    No branch in the inner loops: a mispredicted one costs more than a useless store. Two entries at
+    a time: entities of one feature are distinct, so neither waits for the other.
+    """
     n_touched = 0
-    for at in range(len(features)):
-        if weights[at] <= 0:
+    for position in range(len(features)):
+        mine = weights[position]
+        if mine <= 0.0:
             continue
-        feature = features[at]
-        mine = feature_weights[feature] * _strength(
-            form, weights[at] * scale, exponent, k1, own_length
-        )
-        first = starts[feature]
-        last = first + counts[feature]
-        # No branch in the inner loops: a mispredicted one costs more than a useless store.
-        if unit:
-            for place in range(first, last):
-                entity = entities[place]
-                before = sums[entity]
-                touched[n_touched] = entity
-                n_touched += before == 0.0
-                sums[entity] = before + mine
-        else:
-            for place in range(first, last):
-                entity = entities[place]
-                weight = max(values[place] * scale, 0.0)
-                before = sums[entity]
-                touched[n_touched] = entity
-                n_touched += (before == 0.0) & (weight > 0.0)
-                theirs = _strength(form, weight, exponent, k1, lengths[entity])
-                sums[entity] = before + (mine * theirs if weight > 0.0 else 0.0)
+        at = starts[features[position]]
+        last = at + counts[features[position]]
+        while at + 1 < last:
+            one, two = entities[at], entities[at + 1]
+            sum_one, sum_two = sums[one], sums[two]
+            add_one = mine if unit else mine * strengths[at]
+            add_two = mine if unit else mine * strengths[at + 1]
+            sums[one] = sum_one + add_one
+            sums[two] = sum_two + add_two
+            touched[n_touched] = one
+            n_touched += (sum_one == 0.0) & (add_one > 0.0)
+            touched[n_touched] = two
+            n_touched += (sum_two == 0.0) & (add_two > 0.0)
+            at += 2
+        if at < last:
+            one = entities[at]
+            add_one = mine if unit else mine * strengths[at]
+            touched[n_touched] = one
+            n_touched += (sums[one] == 0.0) & (add_one > 0.0)
+            sums[one] += add_one
     return n_touched
+
+
+@jit
+def _best_keys_first(keys, size, k):
+    """Move the k largest of `size` keys to the front, in no order (quickselect)."""
+    low, high = 0, size - 1
+    while low < high:
+        pivot = keys[(low + high) // 2]
+        left, right = low, high
+        while left <= right:
+            while keys[left] > pivot:
+                left += 1
+            while keys[right] < pivot:
+                right -= 1
+            if left <= right:
+                keys[left], keys[right] = keys[right], keys[left]
+                left += 1
+                right -= 1
+        if k - 1 <= right:
+            high = right
+        elif k - 1 >= left:
+            low = left
+        else:
+            return
+
+
+@jit
+def _float_bits(value):
+    """The bits of a positive float32: they rise with the value."""
+    return np.uint64(np.float32(value).view(np.uint32))
+
+
+@jit
+def _float_of(bits):
+    return np.uint32(bits).view(np.float32)
 
 
 @jit
 def _dot_rows(
     start, stop, rows, selves, own_norms, own_lengths, mine, other, feature_weights, form,
-    exponent, k1, lengths, scale, unit, other_norms, shrink, rule, power, rank, by_rank, ordered,
-    n_neighbors, out_at, out_entities, out_values, out_counts,
+    exponent, k1, strengths, scale, unit, norms, other_norms, shrink, rule, power, incoming, rank,
+    by_rank, ordered, n_neighbors, out_at, out_entities, out_values, out_counts, out_floors,
 ):  # fmt: skip
     starts, counts, features, weights = mine
+    other_starts, other_counts, entities, _ = other
     n_entities = len(other_norms)
     sums = np.zeros(n_entities, dtype=np.float64)
-    touched = np.empty(n_entities + 1, dtype=np.int32)
-    best = np.empty(2 * n_neighbors, dtype=np.int32)
-    best_values = np.empty(2 * n_neighbors, dtype=np.float32)
+    touched = np.empty(n_entities + 2, dtype=np.int32)
+    factors = np.empty(counts.max() if len(counts) else 0, dtype=np.float64)
+    # A key is a value and, below it, the place from the end in rank order: the largest win.
+    keys = np.empty(2 * n_neighbors, dtype=np.uint64)
+    arriving = np.empty(2 * n_neighbors, dtype=np.uint64)
+    low_half = np.uint64(0xFFFFFFFF)
     for position in range(start, stop):
         row = rows[position]
         first, last = starts[row], starts[row] + counts[row]
+        for at in range(first, last):
+            weight = weights[at] * scale
+            factors[at - first] = 0.0
+            if weight > 0:
+                strength = _strength(form, weight, exponent, k1, own_lengths[position])
+                factors[at - first] = feature_weights[features[at]] * strength
         n_touched = _add_shared(
-            features[first:last], weights[first:last], own_lengths[position], other,
-            feature_weights, form, exponent, k1, lengths, scale, unit, sums, touched,
+            features[first:last], factors, other_starts, other_counts, entities, strengths, unit,
+            sums, touched,
         )  # fmt: skip
         if selves[position] >= 0:
             sums[selves[position]] = 0.0
-        own = own_norms[position]
-        size = 0
-        threshold = np.float32(0.0)
+        own, own_other = own_norms[position], other_norms[max(selves[position], 0)]
+        size, floor = 0, np.uint64(0)
+        n_arriving, arriving_floor = 0, np.uint64(0)
         for at in range(n_touched):
             entity = touched[at]
             shared = sums[entity]
             sums[entity] = 0.0
             if rule == UNION:
-                value = np.float32(shared / (own + other_norms[entity] - shared + shrink))
+                value = shared / (own + other_norms[entity] - shared + shrink)
             else:
-                value = np.float32(shared / (own * other_norms[entity] + shrink))
-            if value < threshold or value == 0.0:
+                value = shared / (own * other_norms[entity] + shrink)
+            key = _float_bits(value) << np.uint64(32)
+            if incoming and shared > 0.0:
+                # The same pair as the other entity sees it: what arrives here from there.
+                back = _float_bits(shared / (norms[entity] * own_other + shrink))
+                if back > arriving_floor:
+                    arriving[n_arriving] = back
+                    n_arriving += 1
+                    if n_arriving == 2 * n_neighbors:
+                        _best_keys_first(arriving, n_arriving, n_neighbors)
+                        n_arriving = n_neighbors
+                        arriving_floor = arriving[:n_arriving].min()
+            if key < floor or key == 0:
                 continue
-            best[size] = rank[entity]
-            best_values[size] = value
+            keys[size] = key | (low_half - np.uint64(rank[entity]))
             size += 1
             if size == 2 * n_neighbors:
-                keep_best(best_values, best, size, n_neighbors)
+                _best_keys_first(keys, size, n_neighbors)
                 size = n_neighbors
-                threshold = best_values[:size].min()
+                floor = (keys[:size].min() >> np.uint64(32)) << np.uint64(32)
         if size > n_neighbors:
-            keep_best(best_values, best, size, n_neighbors)
+            _best_keys_first(keys, size, n_neighbors)
             size = n_neighbors
         if ordered:
-            sort_best_first(best_values, best, size)
+            keys[:size] = np.sort(keys[:size])[::-1]
         target = out_at[position]
         for at in range(size):
-            out_entities[target + at] = by_rank[best[at]]
-            value = best_values[at]
+            out_entities[target + at] = by_rank[low_half - (keys[at] & low_half)]
+            value = _float_of(keys[at] >> np.uint64(32))
             out_values[target + at] = value if power == 1.0 else value**power
         out_counts[position] = size
+        if incoming and n_arriving >= n_neighbors:
+            _best_keys_first(arriving, n_arriving, n_neighbors)
+            floor_value = _float_of(arriving[:n_neighbors].min())
+            out_floors[position] = floor_value if power == 1.0 else floor_value**power
 
 
 @jit
@@ -140,60 +197,6 @@ def row_work(rows, mine, other):
     return work
 
 
-@jit
-def _prune_columns(start, stop, indptr, rows, values, places, n_kept, keep):
-    widest = 0
-    for column in range(start, stop):
-        widest = max(widest, indptr[column + 1] - indptr[column])
-    best = np.empty(widest, dtype=np.int64)
-    best_values = np.empty(widest, dtype=np.float32)
-    for column in range(start, stop):
-        first = indptr[column]
-        size = indptr[column + 1] - first
-        for at in range(size):
-            # Rows come in rank order: an earlier place wins a tie.
-            best[at] = first + at
-            best_values[at] = values[first + at]
-        if size > n_kept:
-            keep_best(best_values, best, size, n_kept)
-            size = n_kept
-        for at in range(size):
-            keep[places[best[at]]] = True
-
-
-def prune_columns(indptr, entities, values, rank, n_kept, n_jobs):
-    """Keep an entry only if it is also among the best `n_kept` of its column.
-
-    Parameters
-    ----------
-    indptr, entities, values : ndarray, int64, int32, float32
-        A square matrix by rows.
-    rank : ndarray of shape (n,), int32
-        A permutation: the row with the lower one wins a tie.
-    n_kept : int
-    n_jobs : int or None
-
-    Returns
-    -------
-    Rows
-    """
-    n = len(indptr) - 1
-    row_of = np.repeat(np.arange(n), np.diff(indptr))
-    by_rank = np.argsort(rank[row_of], kind="stable")
-    column_at, order = assemble.group_by_row(entities[by_rank], n)
-    places = by_rank[order]
-    keep = np.zeros(len(entities), dtype=np.bool_)
-    run_sharded(
-        lambda start, stop: _prune_columns(
-            start, stop, column_at, row_of[places], values[places], places, n_kept, keep
-        ),
-        np.diff(column_at) * 10,
-        n_jobs,
-    )
-    lengths = np.bincount(row_of[keep], minlength=n)
-    return Rows(assemble.offsets(lengths), entities[keep], values[keep])
-
-
 class Comparison(NamedTuple):
     """How two entities are compared: everything but the entities themselves.
 
@@ -202,28 +205,31 @@ class Comparison(NamedTuple):
     feature_weights : ndarray of shape (n_features,), float64
     form, exponent, k1 : int, float, float
         How a weight counts: `RAW`, `BINARY`, `POWER` (weight ** exponent) or `BM25` (k1).
-    lengths : ndarray of shape (n_entities,), float64
-        Relative lengths of the entities, for `BM25`.
+    strengths : ndarray, float32
+        What the stored weights of the features count for, made by `strengths_of`; empty: 1 each.
     scale : float
         Factor on every stored weight.
-    unit : bool
-        Every weight counts as 1: stored values are not read.
-    other_norms : ndarray of shape (n_entities,), float64
+    norms, other_norms : ndarray of shape (n_entities,), float64
+        Norm of an entity as the one whose neighbours are sought, and as a neighbour.
     shrink, rule, power : float, int, float
         ``(shared / (own * other + shrink)) ** power``, or Jaccard's union for `UNION`.
+    incoming : bool
+        Also find, for each row, the value that only `n_neighbors` others exceed or reach when
+        they are the ones who seek neighbours.
     """
 
     feature_weights: np.ndarray
     form: int
     exponent: float
     k1: float
-    lengths: np.ndarray
+    strengths: np.ndarray
     scale: float
-    unit: bool
+    norms: np.ndarray
     other_norms: np.ndarray
     shrink: float
     rule: int
     power: float
+    incoming: bool
 
 
 class Rows(NamedTuple):
@@ -232,6 +238,32 @@ class Rows(NamedTuple):
     indptr: np.ndarray
     entities: np.ndarray
     values: np.ndarray
+
+
+@jit
+def _strengths_of(start, stop, entities, values, form, exponent, k1, lengths, scale, strengths):
+    for at in range(start, stop):
+        weight = values[at] * scale
+        strengths[at] = 0.0
+        if weight > 0:
+            strengths[at] = _strength(form, weight, exponent, k1, lengths[entities[at]])
+
+
+def strengths_of(other, used, form, exponent, k1, lengths, scale):
+    """What each stored weight counts for: float32, parallel to the values of a store.
+
+    Parameters
+    ----------
+    other : tuple of (starts, lengths, indices, values)
+    used : int
+        Entries of the buffers that are in use.
+    form, exponent, k1, lengths, scale
+        As in `Comparison`; `lengths` are those of the entities, relative to their mean (BM25).
+    """
+    _, _, entities, values = other
+    strengths = np.empty(used, dtype=np.float32)
+    _strengths_of(0, used, entities, values, form, exponent, k1, lengths, scale, strengths)
+    return strengths
 
 
 def dot_rows(
@@ -260,8 +292,11 @@ def dot_rows(
 
     Returns
     -------
-    Rows
+    found : Rows
         int64, int32 and float32; values are positive.
+    floors : ndarray of shape (n_rows,), float32
+        For ``comparison.incoming``: the least value that is among the `n_neighbors` best that
+        arrive at the row; 0 where fewer arrive.
     """
     n_neighbors = max(1, min(n_neighbors, len(rank)))
     work = row_work(rows, mine, other)
@@ -269,18 +304,24 @@ def dot_rows(
     entities = np.empty(out_at[-1], dtype=np.int32)
     values = np.empty(out_at[-1], dtype=np.float32)
     counts = np.zeros(len(rows), dtype=np.int64)
+    floors = np.zeros(len(rows), dtype=np.float32)
     by_rank = np.empty(len(rank), dtype=np.int32)
     by_rank[rank] = np.arange(len(rank), dtype=np.int32)
+    how = comparison
+    unit = len(how.strengths) == 0
+    strengths = how.strengths if not unit else np.ones(1, dtype=np.float32)
     run_sharded(
         lambda start, stop: _dot_rows(
-            start, stop, rows, selves, own_norms, own_lengths, mine, other, *comparison, rank,
-            by_rank, ordered, n_neighbors, out_at, entities, values, counts,
+            start, stop, rows, selves, own_norms, own_lengths, mine, other, how.feature_weights,
+            how.form, how.exponent, how.k1, strengths, how.scale, unit, how.norms,
+            how.other_norms, how.shrink, how.rule, how.power, how.incoming, rank, by_rank, ordered,
+            n_neighbors, out_at, entities, values, counts, floors,
         ),  # fmt: skip
         work,
         n_jobs,
     )
     indptr = assemble.compact(out_at, counts, [entities, values])
-    return Rows(indptr, entities[: indptr[-1]], values[: indptr[-1]])
+    return Rows(indptr, entities[: indptr[-1]], values[: indptr[-1]]), floors
 
 
 @jit
@@ -313,13 +354,16 @@ def cosine_rows(mine, other, rows, k):
     ones = np.ones(len(other[0]))
     everyone = np.arange(len(mine[0]))
     norms = np.sqrt(row_sums(everyone, mine, ones, squared=True))
+    norms = np.maximum(norms, 1e-300)
+    strengths = strengths_of(other, len(other[3]), RAW, 1.0, 1.0, norms, 1.0)
     comparison = Comparison(
-        ones, RAW, 1.0, 1.0, norms, 1.0, False, np.maximum(norms, 1e-300), 0.0, PRODUCT, 1.0
+        ones, RAW, 1.0, 1.0, strengths, 1.0, norms, norms, 0.0, PRODUCT, 1.0, False
     )
     rank = everyone.astype(np.int32)
-    return dot_rows(
+    found, _ = dot_rows(
         rows, rows, norms[rows], norms[rows], mine, other, comparison, k, rank, ordered=True
     )
+    return found
 
 
 @jit
@@ -358,8 +402,8 @@ def mark_touched(entities, features, mine, other, marked):
 
 @jit
 def _recommend(
-    start, stop, indptr, profile, weights, store, allowed, candidates, candidate_at, excluded,
-    excluded_at, items, scores,
+    start, stop, indptr, profile, weights, store, floors, allowed, candidates, candidate_at,
+    excluded, excluded_at, items, scores,
 ):  # fmt: skip
     starts, counts, neighbours, values = store
     n_items = len(allowed)
@@ -376,6 +420,8 @@ def _recommend(
             for at in range(starts[entity], starts[entity] + counts[entity]):
                 value = max(values[at], np.float32(0.0))
                 item = neighbours[at]
+                if len(floors) > 0:
+                    value = value if value >= floors[item] else np.float32(0.0)
                 before = sums[item]
                 touched[n_touched] = item
                 n_touched += (before == 0.0) & (value > 0.0)
@@ -406,7 +452,7 @@ def _recommend(
             sums[excluded[at]] = 0.0
 
 
-def recommend(profiles, store, n_items, k, mask, n_jobs):
+def recommend(profiles, store, floors, n_items, k, mask, n_jobs):
     """Sum the rows of a store for each profile and return the best k items, in one pass.
 
     Parameters
@@ -415,6 +461,8 @@ def recommend(profiles, store, n_items, k, mask, n_jobs):
         Row r adds up ``weights[p] * store[entities[p]]`` over its places p.
     store : tuple of (starts, lengths, indices, values)
         Rows of positive values over items.
+    floors : ndarray of shape (n_items,) or (0,), float32
+        Values below the floor of their item do not count; empty: all do.
     n_items, k : int
     mask : Mask
     n_jobs : int or None
@@ -432,13 +480,13 @@ def recommend(profiles, store, n_items, k, mask, n_jobs):
     if len(mask.allowed) == 0:
         mask = mask._replace(allowed=np.ones(n_items, dtype=np.bool_))
     if n_rows == 1:
-        _recommend(0, 1, indptr, entities, weights, store, *mask, items, scores)
+        _recommend(0, 1, indptr, entities, weights, store, floors, *mask, items, scores)
         return items, scores
     reads = np.concatenate(([0], np.cumsum(store[1][entities])))
     work = np.diff(reads[indptr]) + 50
     run_sharded(
         lambda start, stop: _recommend(
-            start, stop, indptr, entities, weights, store, *mask, items, scores
+            start, stop, indptr, entities, weights, store, floors, *mask, items, scores
         ),
         work,
         n_jobs,
@@ -447,20 +495,24 @@ def recommend(profiles, store, n_items, k, mask, n_jobs):
 
 
 @jit
-def _scores(start, stop, indptr, profile, weights, store, block):
+def _scores(start, stop, indptr, profile, weights, store, floors, block):
     starts, counts, neighbours, values = store
     for row in range(start, stop):
         for place in range(indptr[row], indptr[row + 1]):
             weight = max(weights[place], np.float32(0.0))
             entity = profile[place]
             for at in range(starts[entity], starts[entity] + counts[entity]):
-                block[row, neighbours[at]] += weight * max(values[at], np.float32(0.0))
+                item = neighbours[at]
+                value = max(values[at], np.float32(0.0))
+                if len(floors) > 0:
+                    value = value if value >= floors[item] else np.float32(0.0)
+                block[row, item] += weight * value
         for item in range(block.shape[1]):
             if block[row, item] == 0.0:
                 block[row, item] = np.nan
 
 
-def scores(profiles, store, n_items, n_jobs):
+def scores(profiles, store, floors, n_items, n_jobs):
     """Sum the rows of a store for each profile, as `recommend` does, and return all of it.
 
     Returns
@@ -471,7 +523,9 @@ def scores(profiles, store, n_items, n_jobs):
     indptr, entities, weights = profiles
     block = np.zeros((len(indptr) - 1, n_items), dtype=np.float32)
     run_sharded(
-        lambda start, stop: _scores(start, stop, indptr, entities, weights, store, block),
+        lambda start, stop: _scores(
+            start, stop, indptr, entities, weights, store, floors, block
+        ),
         np.full(len(block), n_items),
         n_jobs,
     )

@@ -1,0 +1,135 @@
+"""``ecomrec warmup``: compile every kernel once, so that no request or container start waits."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import suppress
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
+from typing import TYPE_CHECKING, Any
+
+from ecomrec.cli.models import find_model, model_names
+from ecomrec.cli.progress import Progress
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+HELP = "compile every kernel once, for images and servers"
+DESCRIPTION = """\
+Compile every kernel once and keep the result on disk. Run it when an image is
+built, as the last step and on the kind of processor that will serve: later
+processes load what was compiled, also where the disk is read-only.
+Set NUMBA_CACHE_DIR to choose the folder.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the command: none of its own."""
+
+
+def run(args: argparse.Namespace, progress: Progress) -> None:
+    """Use every model in every way on a few events, and say where the compiled code is."""
+    progress.note("compiling kernels, once: about a minute on a small machine")
+    with warnings.catch_warnings():
+        # Three users make poor averages, which is what the models would warn of.
+        warnings.filterwarnings("ignore", module="ecomrec[.](cf|base|data)")
+        for name in model_names():
+            with progress.step(f"compiling what {name} uses"):
+                use_model(find_model(name)[1])
+    folders = sorted({path for kernel in kernels() if (path := kernel.stats.cache_path)})
+    n_variants = sum(len(kernel.signatures) for kernel in kernels())
+    sys.stdout.write(f"{len(kernels())} kernels are compiled, in {n_variants} variants.\n")
+    for folder in folders:
+        sys.stdout.write(f"cache: {folder}\n")
+    if not folders:
+        sys.stdout.write("cache: none; kernels are compiled again in every process\n")
+
+
+def kernels() -> list[Any]:
+    """Return every kernel of the library, none where numba is switched off."""
+    package = import_module("ecomrec.kernels")
+    modules = [import_module(f"{package.__name__}.{m.name}") for m in iter_modules(package.__path__)]
+    found = {id(f): f for m in modules for f in vars(m).values() if hasattr(f, "signatures")}
+    return list(found.values())
+
+
+def is_cached() -> bool:
+    """Whether compiled code of an earlier run is there to be loaded."""
+    paths = {kernel.stats.cache_path for kernel in kernels()} - {None}
+    return any(next(Path(path).glob("*.nbi"), None) for path in paths)
+
+
+def use_model(estimator: type[Any]) -> None:
+    """Call everything that one estimator can do, for each of its ways to learn and kind of data."""
+    for params in _variants(estimator):
+        for events in _tables():
+            # Parameters that do not go together, or with this kind of events.
+            with suppress(ValueError):
+                _use(estimator(**params).fit(events), events)
+
+
+def _variants(estimator: type[Any]) -> Iterator[dict[str, Any]]:
+    """Yield the defaults, then each switch and each word that a parameter's rule names."""
+    yield {}
+    for name, rule in estimator._param_rules.items():
+        words = re.findall(r"'([^']+)'", rule.words)
+        for value in (True, False, *words):
+            if rule.accepts(value):
+                yield {name: value}
+                if "target" in estimator._param_rules and name != "target":
+                    yield {name: value, "target": "rating"}
+
+
+def _tables() -> Iterator[pd.DataFrame]:
+    """Yield the kinds of event tables: plain, weighted, with times, with ratings."""
+    import numpy as np
+    import pandas as pd
+
+    rng = np.random.default_rng(0)
+    users, items = np.divmod(rng.permutation(12 * 9)[:60], 9)
+    plain = pd.DataFrame({"user_id": users, "item_id": items})
+    strength = rng.integers(1, 6, len(plain))
+    times = pd.Timestamp("2026-01-01") + pd.to_timedelta(np.arange(len(plain)), unit="D")
+    yield plain
+    yield plain.assign(weight=strength * 1.0, timestamp=times)
+    yield plain.assign(rating=strength * 1.0)
+    yield plain.assign(rating=strength, timestamp=times)
+
+
+def _use(model: Any, events: pd.DataFrame) -> None:
+    """Ask one fitted model for everything, update it, and do so again with what a file gives."""
+    from ecomrec.base import load
+
+    _ask(model)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "model.ecomrec")
+        model.save(path)
+        for other in (model, load(path), load(path, mmap=True)):
+            _ask(other)
+            # A known pair, a new one, and a user and an item that nobody has seen.
+            batch = events.iloc[:3].assign(user_id=[0, 1, 99], item_id=[0, 99, 1])
+            _ask(other.partial_fit(batch))
+            _ask(other.forget(users=[2], items=[3]))
+            _ask(other.refresh())
+
+
+def _ask(model: Any) -> None:
+    users, items = model.user_ids_[:2].tolist(), model.item_ids_[:4].tolist()
+    model.recommend(users, k=3)
+    model.recommend(users[:1], k=3, exclude_seen=False)
+    model.recommend(users, k=3, candidates=items, exclude=items[:1])
+    model.recommend(users, k=3, candidates=[items, items[:2]], exclude=[items[:1], []])
+    model.recommend(history=[items[:2], items[2:]], k=3)
+    model.recommend(users, history=[items[:2], items[2:]], k=3)
+    model.predict([(users[0], items[0]), (users[1], items[1])])
+    model.similar_items(items[:2], k=3)
+    model.similar_users(users, k=3)
+    with suppress(NotImplementedError):
+        model.explain(users[0], items[0])
+        model.explain(history=items[:2], item=items[2])

@@ -1,0 +1,191 @@
+"""Checks of the other questions: has_seen, predict, explain, score."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+
+from ecomrec.base import BaseRecommender
+from ecomrec.data.interactions import Interactions
+from ecomrec.exceptions import DataError, UnknownIdError
+from ecomrec.testing._answers import RTOL, everything, filled
+from ecomrec.testing._checks import check, for_all
+from ecomrec.testing._fitting import takes_matrix
+from ecomrec.testing._logs import Log, Traits, logs, shop_log
+from ecomrec.testing._recommending import ranks
+
+
+def _rates(traits: Traits) -> bool:
+    return traits.rates
+
+
+def _explains(traits: Traits) -> bool:
+    return traits.explains
+
+
+@check()
+def check_has_seen_is_the_log(model: BaseRecommender) -> None:
+    """`has_seen` says what the events say; of unknown ids, that it has not."""
+
+    def holds(log: Log) -> None:
+        fitted = log.fit(model)
+        pairs = [(user, item) for user in log.user_ids for item in log.item_ids]
+        expected = [item in log.seen[user] for user, item in pairs]
+        assert fitted.has_seen(pairs).tolist() == expected
+        table = pd.DataFrame(pairs, columns=["user_id", "item_id"])
+        assert fitted.has_seen(table).tolist() == expected
+        user, item = log.pairs[0]
+        strangers = [("?", item), (user, "?"), ("?", "?"), (user, item)]
+        assert fitted.has_seen(strangers).tolist() == [False, False, False, True]
+        assert fitted.has_seen([]).tolist() == []
+
+    for_all(holds, logs(model))
+
+
+@check()
+def check_predict_equals_recommended_score(model: BaseRecommender) -> None:
+    """The score of a pair is the one that `recommend` shows with it."""
+
+    def holds(log: Log) -> None:
+        fitted = log.fit(model)
+        answer = fitted.recommend(log.user_ids, k=len(log.item_ids), exclude_seen=False)
+        rows = filled(answer)
+        pairs = [(user, item) for user, row in zip(log.user_ids, rows, strict=True) for item, _ in row]
+        scores = np.array([score for row in rows for _, score in row])
+        predicted = fitted.predict(pairs)
+        assert predicted.dtype == np.float64
+        assert predicted.shape == (len(pairs),)
+        if len(scores):
+            tolerance = RTOL * np.abs(scores).max()
+            np.testing.assert_allclose(predicted, scores, rtol=0, atol=tolerance)
+
+    for_all(holds, logs(model, available=False))
+
+
+@check(ranks)
+def check_predict_is_nan_for_strangers(model: BaseRecommender) -> None:
+    """A ranking model predicts NaN where the user or the item is unknown, and only there."""
+    fitted = shop_log(model).fit(model)
+    pairs = [("u1", "i1"), ("?", "i1"), ("u1", "?"), ("?", "?"), ("u2", "i9")]
+    assert np.isnan(fitted.predict(pairs)).tolist() == [False, True, True, True, False]
+    assert fitted.predict([]).shape == (0,)
+    table = pd.DataFrame(pairs, columns=["user_id", "item_id"])
+    np.testing.assert_array_equal(fitted.predict(table), fitted.predict(pairs))
+    for bad in (["u1", "i1"], np.zeros((2, 3)), [("u1", "i1", 3.0)]):
+        with pytest.raises(DataError, match="pair"):
+            fitted.predict(bad)
+
+
+@check(_rates)
+def check_strangers_get_the_baseline(model: BaseRecommender) -> None:
+    """A rating model predicts within the range of ratings, for strangers too, and for them alike."""
+
+    def holds(log: Log) -> None:
+        fitted = log.fit(model)
+        ratings = log.events["rating"]
+        pairs = [(user, item) for user in [*log.user_ids, "?"] for item in [*log.item_ids, "?"]]
+        predicted = fitted.predict(pairs)
+        assert np.isfinite(predicted).all(), "a rating is missing."
+        low, high = ratings.min() - 1e-5, ratings.max() + 1e-5
+        assert ((predicted >= low) & (predicted <= high)).all(), (
+            f"{predicted} are beyond the ratings, {low:.1f} to {high:.1f}."
+        )
+        one, other = fitted.predict([("?", "?"), ("!", "!")])
+        assert one == other
+        newest = log.events
+        if len(set(log.pairs)) == len(newest):
+            assert abs(one - ratings.mean()) < 1e-4, f"strangers get {one}."
+
+    for_all(holds, logs(model, ids="str"))
+
+
+@check(takes_matrix)
+def check_predict_is_for_tables(model: BaseRecommender) -> None:
+    """A model fitted on a matrix has no `predict`: scikit-learn would hand it the matrix."""
+    fitted = clone(model).fit(np.eye(4) + 1)
+    assert not hasattr(fitted, "predict")
+    assert fitted.n_features_in_ == 4
+    table = shop_log(model).fit(model)
+    assert hasattr(table, "predict")
+    assert not hasattr(table, "n_features_in_")
+    assert fitted.fit(shop_log(model).events).predict([("u1", "i1")]).shape == (1,)
+
+
+@check(_explains)
+def check_explanation_adds_up(model: BaseRecommender) -> None:
+    """The contributions of an explanation add up to the score, the largest first."""
+
+    def holds(log: Log) -> None:
+        fitted = log.fit(model)
+        user = log.user_ids[-1]
+        answer = fitted.recommend([user], k=len(log.item_ids), exclude_seen=False)
+        tolerance = RTOL * max([abs(score) for _, score in filled(answer)[0]], default=0.0)
+        for item, score in filled(answer)[0][:4]:
+            table = fitted.explain(user, item)
+            assert list(table.columns) == ["kind", "reason", "contribution"]
+            sizes = table["contribution"].abs().to_numpy()
+            assert (np.diff(sizes) <= 0).all(), f"{table} is not sorted."
+            total = table["contribution"].sum()
+            assert abs(total - score) <= tolerance + 1e-12, f"{table} adds up to {total}, not {score}."
+
+    for_all(holds, logs(model), share=0.5)
+
+
+@check(_explains)
+def check_explaining_strangers_is_refused(model: BaseRecommender) -> None:
+    """An unknown user or item is named; a history is explained as a user is."""
+    fitted = shop_log(model).fit(model)
+    for user, item, stranger in (("?", "i1", r"\?"), ("u1", "??", r"\?\?")):
+        with pytest.raises(UnknownIdError, match=f"'{stranger}'"):
+            fitted.explain(user, item)
+    visit = fitted.explain(item="i5", history=["i2", "i3"])
+    answer = fitted.recommend(history=[["i2", "i3"]], k=20)
+    score = dict(filled(answer)[0])["i5"]
+    assert abs(visit["contribution"].sum() - score) <= RTOL * abs(score)
+
+
+@check()
+def check_score_is_mean_ndcg(model: BaseRecommender) -> None:
+    """`score` is NDCG@10 over the known users who have something new in the test events."""
+
+    def holds(log: Log, later: Log) -> None:
+        fitted = log.fit(model)
+        shop = Interactions.from_table(later.events)
+        good = shop.to_scipy().toarray() > 0
+        gains = []
+        for user, liked in zip(shop.user_ids.tolist(), good, strict=True):
+            known = set(log.item_ids) & set(shop.item_ids[liked].tolist())
+            wanted = known - log.seen.get(user, set())
+            if user not in log.seen or not wanted:
+                continue
+            row = fitted.recommend([user], k=10).items[0].tolist()
+            discount = 1 / np.log2(np.arange(2, 12))
+            hits = np.array([item in wanted for item in row])
+            gains.append((hits * discount).sum() / discount[: len(wanted)].sum())
+        expected = np.mean(gains) if gains else np.nan
+        np.testing.assert_allclose(fitted.score(later.events), expected, rtol=1e-9)
+
+    for_all(
+        holds,
+        logs(model, ids="str", available=False),
+        logs(model, ids="str", sides=False),
+        share=0.5,
+    )
+
+
+@check()
+def check_to_frame_is_tidy(model: BaseRecommender) -> None:
+    """`to_frame` has a row for each recommendation, named after what was asked."""
+    fitted = shop_log(model).fit(model)
+    frame = fitted.recommend(["u1", "u2"], k=3).to_frame()
+    assert frame.columns.tolist() == ["user_id", "rank", "item_id", "score"]
+    assert frame["rank"].tolist() == [1, 2, 3, 1, 2, 3]
+    visits = fitted.recommend(history=[["i1"], ["i2"]], k=2).to_frame()
+    assert visits["user_id"].tolist() == [0, 0, 1, 1]
+    assert len(everything(fitted)) == len(fitted.user_ids_)
+    items, scores = fitted.recommend(["u1"], k=2)
+    assert items.shape == scores.shape == (1, 2)
+    with pytest.raises(ValueError, match="backend must be"):
+        fitted.recommend(["u1"], k=2).to_frame("sql")

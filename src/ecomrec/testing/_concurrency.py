@@ -1,0 +1,162 @@
+"""Checks of threads that ask while another learns, and of forked children."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+import threading
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ecomrec.base import BaseRecommender
+from ecomrec.recommendations import Recommendations
+from ecomrec.testing._answers import RTOL, everything
+from ecomrec.testing._checks import check
+from ecomrec.testing._logs import Log, shop_log
+
+_BATCHES = 12
+
+
+def _batches(model: BaseRecommender) -> tuple[Log, list[pd.DataFrame]]:
+    """A log, and batches that each add a user, an item and weight: no two versions look alike."""
+    log = shop_log(model)
+    later = []
+    for number in range(_BATCHES):
+        rows = log.events.iloc[number * 3 : number * 3 + 4]
+        new_item = rows.assign(item_id=f"j{number:03d}")
+        new_user = rows.assign(user_id=f"v{number:03d}")
+        later.append(pd.concat([new_item, new_user], ignore_index=True))
+    return log, later
+
+
+def _versions(model: BaseRecommender, ask: Any) -> list[Recommendations]:
+    """What a model answers after each batch when nobody else asks."""
+    log, later = _batches(model)
+    fitted = log.fit(model)
+    return [ask(fitted)] + [ask(fitted.partial_fit(batch)) for batch in later]
+
+
+def _place(answer: Recommendations, versions: list[Recommendations], start: int) -> int:
+    """The first version, from `start`, that an answer is one of; -1 if there is none."""
+    for place in range(start, len(versions)):
+        version = versions[place]
+        if version.items.tolist() == answer.items.tolist() and np.allclose(
+            version.scores, answer.scores, rtol=RTOL, atol=1e-12, equal_nan=True
+        ):
+            return place
+    return -1
+
+
+@check()
+def check_threads_see_whole_states(model: BaseRecommender) -> None:
+    """While one thread learns, four others get the answers of one version or the next."""
+    users = ["u1", "u4", "u7"]
+
+    def ask(fitted: Any) -> Recommendations:
+        answer: Recommendations = fitted.recommend(users, k=30)
+        return answer
+
+    versions = _versions(model, ask)
+    log, later = _batches(model)
+    fitted = log.fit(model)
+    learning = threading.Event()
+    learning.set()
+    problems: list[str] = []
+
+    def read() -> None:
+        at = 0
+        try:
+            while not problems:
+                last = not learning.is_set()
+                answer = ask(fitted)
+                found = _place(answer, versions, at)
+                if found < 0:
+                    problems.append(f"after version {at}: {answer!r}\n{answer.items.tolist()}")
+                at = max(at, found)
+                if last:
+                    if at != len(versions) - 1:
+                        problems.append(f"version {at} after the last of {len(versions)} batches")
+                    return
+        except Exception as error:
+            problems.append(repr(error))
+
+    readers = [threading.Thread(target=read) for _ in range(4)]
+    for reader in readers:
+        reader.start()
+    try:
+        for batch in later:
+            fitted.partial_fit(batch)
+    finally:
+        learning.clear()
+        for reader in readers:
+            reader.join()
+    assert not problems, f"a reader saw no version of the model: {problems[0]}"
+
+
+_CHILD = """
+import os, pickle, sys, threading, warnings
+warnings.simplefilter("ignore", DeprecationWarning)
+fitted, batch, expected = pickle.load(sys.stdin.buffer)
+users = expected.keys
+
+def same(model):
+    answer = model.recommend(users, k=expected.items.shape[1])
+    return answer.items.tolist() == expected.items.tolist()
+
+assert same(fitted), "the parent itself"
+busy = threading.Event()
+
+def learn():
+    other = pickle.loads(pickle.dumps(fitted))
+    with fitted._lock:
+        busy.set()
+        for _ in range(50):
+            other.partial_fit(batch)
+            other.recommend(users)
+        stop.wait(30)
+
+stop = threading.Event()
+thread = threading.Thread(target=learn)
+thread.start()
+busy.wait(30)
+failed = 0
+for _ in range(4):
+    child = os.fork()
+    if child == 0:
+        fine = False
+        try:
+            fine = same(fitted)
+            fitted.partial_fit(batch)
+            fine = fine and len(fitted.recommend(users)) == len(users)
+            fitted.fit(batch)
+        finally:
+            os._exit(0 if fine else 1)
+    failed += os.waitpid(child, 0)[1] != 0
+stop.set()
+thread.join()
+assert not failed, f"{failed} of 4 children failed"
+"""
+
+
+@check(slow=True)
+def check_forked_children_answer(model: BaseRecommender) -> None:
+    """Children forked after use, even in the middle of an update, answer and learn."""
+    log = shop_log(model)
+    fitted = log.fit(model)
+    expected = everything(fitted)
+    message = pickle.dumps((fitted, _plain(log.events.head(9)), expected))
+    done = subprocess.run(
+        [sys.executable, "-c", _CHILD],
+        input=message,
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr.decode()[-2000:]
+
+
+def _plain(events: pd.DataFrame) -> pd.DataFrame:
+    return events.reset_index(drop=True)

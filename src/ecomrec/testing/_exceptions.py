@@ -1,0 +1,45 @@
+"""Promises that a model does not make, each with its reason."""
+
+from __future__ import annotations
+
+import inspect
+
+from ecomrec.base import BaseRecommender
+
+# A name in brackets limits an exception to models on which that parameter is not at its default.
+EXCEPTIONS: dict[str, dict[str, str]] = {
+    "Popularity": {
+        "check_recovers_checkerboard": "everyone gets the same list: it does not personalise",
+    },
+    "Popularity(group)": {
+        "check_history_equals_stored_user": "a visitor without an account has no group",
+    },
+}
+
+
+def exceptions_for(model: BaseRecommender) -> dict[str, str]:
+    """Return the checks that a model of this library is not meant to pass.
+
+    Parameters
+    ----------
+    model : BaseRecommender
+
+    Returns
+    -------
+    dict of str to str
+        Names of checks, and why. `check_recommender` leaves these out.
+
+    Examples
+    --------
+    >>> from ecomrec.cf import Popularity
+    >>> from ecomrec.testing import exceptions_for
+    >>> exceptions_for(Popularity())
+    {'check_recovers_checkerboard': 'everyone gets the same list: it does not personalise'}
+    """
+    name = type(model).__name__
+    found = dict(EXCEPTIONS.get(name, {}))
+    defaults = inspect.signature(type(model)).parameters
+    for parameter, value in model.get_params(deep=False).items():
+        if value != defaults[parameter].default:
+            found.update(EXCEPTIONS.get(f"{name}({parameter})", {}))
+    return found

@@ -1,0 +1,241 @@
+"""Logs that a given model can be fitted on, and what is true of them by plain counting."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from hypothesis import strategies as st
+from sklearn.base import clone
+
+from ecomrec.base import BaseRecommender
+from ecomrec.testing import strategies
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_GROUPS = ("de", "fr", None)
+
+
+@dataclass(frozen=True)
+class Traits:
+    """What a model can do and needs, as far as checks depend on it.
+
+    Attributes
+    ----------
+    rates : bool
+        Predicts ratings rather than scores to rank by.
+    decays : bool
+        Has a half-life, so it needs timestamps.
+    group : str or None
+        Column of the users table that it needs.
+    explains, forgets_exactly : bool
+    params : frozenset of str
+    """
+
+    rates: bool
+    decays: bool
+    group: str | None
+    explains: bool
+    forgets_exactly: bool
+    params: frozenset[str]
+
+    @property
+    def takes_matrix(self) -> bool:
+        """Whether a bare matrix is enough to fit it."""
+        return not self.decays and self.group is None
+
+
+def traits_of(model: BaseRecommender) -> Traits:
+    """Read what a model can do from its parameters and methods."""
+    return Traits(
+        rates=model._values() == "rating",
+        decays=getattr(model, "half_life", None) is not None,
+        group=getattr(model, "group", None),
+        explains=type(model)._explain is not BaseRecommender._explain,
+        forgets_exactly=bool(getattr(model, "forget_exact_", False)),
+        params=frozenset(model.get_params(deep=False)),
+    )
+
+
+@dataclass(frozen=True)
+class Log:
+    """Events with their side tables.
+
+    Attributes
+    ----------
+    events : pandas.DataFrame
+    items, users : pandas.DataFrame or None
+    """
+
+    events: pd.DataFrame
+    items: pd.DataFrame | None = None
+    users: pd.DataFrame | None = None
+
+    @property
+    def sides(self) -> dict[str, Any]:
+        """The side tables, as keyword arguments of `fit`."""
+        return {"items": self.items, "users": self.users}
+
+    @cached_property
+    def pairs(self) -> list[tuple[Any, Any]]:
+        """User and item of each event."""
+        return list(
+            zip(self.events["user_id"].tolist(), self.events["item_id"].tolist(), strict=True)
+        )
+
+    @cached_property
+    def user_ids(self) -> list[Any]:
+        """All users, sorted."""
+        return _union([user for user, _ in self.pairs], self.users, "user_id")
+
+    @cached_property
+    def item_ids(self) -> list[Any]:
+        """All items, sorted."""
+        return _union([item for _, item in self.pairs], self.items, "item_id")
+
+    @cached_property
+    def seen(self) -> dict[Any, set[Any]]:
+        """Items that each user has touched, whatever came of it."""
+        seen: dict[Any, set[Any]] = {user: set() for user in self.user_ids}
+        for user, item in self.pairs:
+            seen[user].add(item)
+        return seen
+
+    @cached_property
+    def hidden(self) -> set[Any]:
+        """Items that the catalogue marks as not available."""
+        if self.items is None or "available" not in self.items:
+            return set()
+        return set(self.items.loc[~self.items["available"].astype(bool), "item_id"].tolist())
+
+    def fit(self, model: BaseRecommender) -> Any:
+        """Return a fitted clone of a model."""
+        return clone(model).fit(self.events, **self.sides)
+
+    def fresh(self, user: Any) -> set[Any]:
+        """Items that a user can be shown."""
+        return set(self.item_ids) - self.seen[user] - self.hidden
+
+    def part(self, rows: np.ndarray) -> Log:
+        """Return some of the events, with the side tables whole."""
+        return replace(self, events=self.events[rows].reset_index(drop=True))
+
+    def split(self, cut: int) -> tuple[Log, Log]:
+        """Return the first `cut` events and the others; rows of side tables go where they occur.
+
+        Rows that the first events need go with them, every second one of the others as well.
+        """
+        is_first = np.arange(len(self.events)) < cut
+        first, later = self.part(is_first), self.part(~is_first)
+        for name, column in (("items", "item_id"), ("users", "user_id")):
+            table = getattr(self, name)
+            if table is not None:
+                early = table[column].isin(first.events[column]) | (np.arange(len(table)) % 2 == 0)
+                first = replace(first, **{name: table[early].reset_index(drop=True)})
+                later = replace(later, **{name: table[~early].reset_index(drop=True)})
+        return first, later
+
+    def without(self, users: Iterable[Any] = (), items: Iterable[Any] = ()) -> Log:
+        """Return the log as if some users and items had never been."""
+        users, items = set(users), set(items)
+        keep = [user not in users and item not in items for user, item in self.pairs]
+        left = self.part(np.array(keep, dtype=bool))
+        for name, column, gone in (("items", "item_id", items), ("users", "user_id", users)):
+            table = getattr(self, name)
+            if table is not None:
+                stays = ~table[column].isin(list(gone))
+                left = replace(left, **{name: table[stays].reset_index(drop=True)})
+        return left
+
+
+def _union(ids: list[Any], table: pd.DataFrame | None, column: str) -> list[Any]:
+    listed = [] if table is None else table[column].tolist()
+    return sorted(set(ids) | set(listed))
+
+
+def logs(
+    model: BaseRecommender,
+    *,
+    ids: str | None = None,
+    values: str | None = None,
+    sides: bool | None = None,
+    available: bool | None = None,
+    timestamps: bool | None = None,
+) -> st.SearchStrategy[Log]:
+    """Strategy for logs that a model can be fitted on; None leaves a choice to chance."""
+    traits = traits_of(model)
+    if traits.rates:
+        values = "rating"
+    if traits.decays:
+        timestamps = True
+    return _logs(traits.group, ids, values, sides, available, timestamps)
+
+
+@st.composite
+def _logs(
+    draw: st.DrawFn,
+    group: str | None,
+    ids: str | None,
+    values: str | None,
+    sides: bool | None,
+    available: bool | None,
+    timestamps: bool | None,
+) -> Log:
+    import pandas as pd
+
+    kind = draw(st.sampled_from(("str", "int"))) if ids is None else ids
+    n_events = draw(st.sampled_from((1, 10)))
+    events = draw(
+        strategies.event_tables(
+            min_events=n_events, max_events=3 * n_events + 5, ids=kind, values=values,
+            timestamps=timestamps,
+        )
+    )  # fmt: skip
+    tables = draw(st.booleans()) if sides is None else sides
+    items = users = None
+    if tables or available:
+        # Two more than occur in events: some have none.
+        items = _side(draw, kind, "item_id", 10)
+        if available or (available is None and draw(st.booleans())):
+            flags = draw(st.lists(st.booleans(), min_size=len(items), max_size=len(items)))
+            items["available"] = np.array(flags, dtype=bool)
+    if tables or group is not None:
+        users = _side(draw, kind, "user_id", 8)
+        if group is not None:
+            chosen = draw(st.lists(st.integers(0, 2), min_size=len(users), max_size=len(users)))
+            users[group] = pd.Series([_GROUPS[place] for place in chosen], dtype=object)
+    return Log(events, items, users)
+
+
+def _side(draw: st.DrawFn, kind: str, column: str, n: int) -> pd.DataFrame:
+    import pandas as pd
+
+    numbers = draw(st.sets(st.integers(0, n - 1), min_size=1))
+    return pd.DataFrame({column: strategies.labels(kind, column[0], sorted(numbers))})
+
+
+def shop_log(model: BaseRecommender, *, ids: str = "str", n_users: int = 12) -> Log:
+    """Return one log that suits a model: each user likes items near their own number."""
+    import pandas as pd
+
+    traits = traits_of(model)
+    rows = [(u, (u + step) % n_users) for u in range(n_users) for step in (0, 1, 3, 4)]
+    user, item = np.array(rows).T
+    columns: dict[str, Any] = {
+        "user_id": strategies.labels(ids, "u", user.tolist()),
+        "item_id": strategies.labels(ids, "i", item.tolist()),
+    }
+    strength = 1.0 + (user * 3 + item * 5) % 5
+    columns["rating" if traits.rates else "weight"] = strength
+    if traits.decays:
+        columns["timestamp"] = strategies.START + ((user + item) % 9).astype("timedelta64[D]")
+    users = None
+    if traits.group is not None:
+        known = strategies.labels(ids, "u", range(n_users))
+        places = [_GROUPS[n % 3] for n in range(n_users)]
+        users = pd.DataFrame({"user_id": known, traits.group: pd.Series(places, dtype=object)})
+    return Log(pd.DataFrame(columns), users=users)
