@@ -20,12 +20,11 @@ from ecomrec.cf import ItemKNN, UserKNN
 RANKING = {
     "similarity": ["cosine", "rp3beta"],
     "n_neighbors": [20, 50, 100, 200, 500],
-    "shrink": [0.0, 20.0, 100.0, 200.0],
+    "shrink": [0.0, 20.0, 100.0, 500.0],
     "user_damping": [0.25, 0.5, 0.75, 1.0],
-    "history_damping": [0.0, 0.25, 0.5, 0.75],
+    "history_damping": [0.25, 0.5, 0.75, 1.0],
     "popularity_damping": [0.3, 0.5, 0.6, 0.7, 0.8],
     "power": [0.5, 1.0, 1.5, 2.0],
-    "normalize": [False, True],
     "mutual": [False, True],
 }
 N_TRIED = 400

@@ -93,7 +93,7 @@ class Versions(RuleBasedStateMachine):
 
 
 TestVersions = Versions.TestCase
-TestVersions.settings = settings(settings.default, max_examples=40, stateful_step_count=12)
+TestVersions.settings = settings(stateful_step_count=12)
 
 
 def counting(n_rows, length):

@@ -12,7 +12,7 @@ from ecomrec.base import BaseRecommender, Query, State
 from ecomrec.cf import _neighborhood as hood
 from ecomrec.cf import _ratings as rated
 from ecomrec.data.interactions import Change, Interactions
-from ecomrec.kernels import assemble, neighbors, ranking
+from ecomrec.kernels import assemble, neighbors
 
 RANKING_SIMILARITIES = ("cosine", "jaccard", "conditional", "rp3beta")
 RATING_SIMILARITIES = ("pearson_baseline", "pearson", "adjusted_cosine", "cosine", "msd")
@@ -129,7 +129,7 @@ class NeighborModel(BaseRecommender):
     def _is_fresh(self, state: State, rows: np.ndarray | None) -> bool:
         if self.target == "rating":
             return bool(state.learned.current)
-        return hood.is_fresh(state.learned, rows)
+        return hood.is_fresh(state.learned, self._recipe(), rows)
 
     # ------------------------------------------------------------------ answering
 
@@ -141,18 +141,11 @@ class NeighborModel(BaseRecommender):
             values, support = self._rate(state, query, rows, items)
             values[support == 0] = np.nan
             return values.reshape(n, n_items).astype(np.float32)
-        return neighbors.scores(*self._sources(state, query), shop.n_items, self.n_jobs)
+        profiles, store = self._sources(state, query)
+        return neighbors.scores(profiles, store, shop.n_items, self.n_jobs)
 
-    def _top_k(
-        self, state: State, query: Query, k: int, mask: ranking.Mask
-    ) -> tuple[np.ndarray, np.ndarray]:
-        if self.target == "rating":
-            return super()._top_k(state, query, k, mask)
-        n_items = state.interactions.n_items
-        return neighbors.recommend(*self._sources(state, query), n_items, k, mask, self.n_jobs)
-
-    def _sources(self, state: State, query: Query) -> tuple[Any, Any, np.ndarray]:
-        """What a ranking adds up: weighted rows, the items of each row, floors of the items."""
+    def _sources(self, state: State, query: Query) -> tuple[Any, Any]:
+        """Weighted rows, and the rows of items that they add up: what a ranking is made from."""
         raise NotImplementedError
 
     def _predict(self, state: State, users: np.ndarray, items: np.ndarray) -> np.ndarray:
@@ -186,18 +179,22 @@ class NeighborModel(BaseRecommender):
 
     def _stored_rows(self, state: State, rows: np.ndarray) -> neighbors.Rows:
         """Stored neighbours of some entities, best first."""
-        found = counted(state, *state.learned.similarity.take(rows))
-        row_of = np.repeat(np.arange(len(rows)), np.diff(found.indptr))
-        order = np.lexsort((found.entities, -found.values, row_of))
-        return found._replace(entities=found.entities[order], values=found.values[order])
+        known = state.learned
+        store = known.similarity if self.target == "rating" else known.neighbors
+        indptr, (entities, values) = store.take(rows)
+        row_of = np.repeat(np.arange(len(rows)), np.diff(indptr))
+        order = np.lexsort((entities, -values, row_of))
+        return neighbors.Rows(indptr, entities[order], values[order])
 
     @property
     def similarity_(self) -> sp.csr_array:
         """Neighbours of each entity, by row."""
         state = self._freshen(self._attribute("similarity_"), None)
-        indptr, entities, values = counted(state, *state.learned.similarity.to_csr())
+        known = state.learned
+        store = known.similarity if self.target == "rating" else known.neighbors
+        indptr, (entities, values) = store.to_csr()
         n = len(indptr) - 1
-        return sp.csr_array((values, entities.astype(np.int64), indptr), shape=(n, n))
+        return sp.csr_array((values.copy(), entities.astype(np.int64), indptr), shape=(n, n))
 
     def _explain_rating(
         self, state: State, query: Query, item: int
@@ -209,20 +206,6 @@ class NeighborModel(BaseRecommender):
         if query.as_stored and user >= 0:
             base += (known.feature_bias if self._entities_are_items else known.entity_bias)[user]
         return ["baseline", "neighbors"], [None, None], np.array([base, value[0] - base])
-
-
-def counted(
-    state: State, indptr: np.ndarray, columns: tuple[np.ndarray, ...]
-) -> neighbors.Rows:
-    """The entries of similarity rows that count: for mutual neighbours, those above the floor."""
-    entities, values = columns
-    floors = getattr(state.learned, "floors", np.empty(0))
-    if len(floors) == 0:
-        return neighbors.Rows(indptr, entities.copy(), values.copy())
-    keep = values >= floors[entities]
-    row_of = np.repeat(np.arange(len(indptr) - 1), np.diff(indptr))[keep]
-    lengths = np.bincount(row_of, minlength=len(indptr) - 1)
-    return neighbors.Rows(assemble.offsets(lengths), entities[keep], values[keep])
 
 
 def as_profiles(rows: neighbors.Rows, factor: float) -> tuple[np.ndarray, ...]:

@@ -6,12 +6,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from ecomrec.data.interactions import Interactions
 from ecomrec.data.rows import RowStore
+from ecomrec.data.ids import IdMap
+from ecomrec.data.interactions import Interactions
 from ecomrec.kernels import neighbors
 
 # Okapi BM25's usual constants.
@@ -23,19 +24,19 @@ class Sides(NamedTuple):
 
     mine: RowStore
     other: RowStore
-    ids: Any
+    ids: IdMap
+    feature_ids: IdMap
     scale: float
-    all_positive: bool
 
     @classmethod
     def items(cls, shop: Interactions) -> Sides:
         """Items compared by their users."""
-        return cls(shop.by_item, shop.by_user, shop.items, shop.scale, shop.all_positive)
+        return cls(shop.by_item, shop.by_user, shop.items, shop.users, shop.scale)
 
     @classmethod
     def users(cls, shop: Interactions) -> Sides:
         """Users compared by their items."""
-        return cls(shop.by_user, shop.by_item, shop.users, shop.scale, shop.all_positive)
+        return cls(shop.by_user, shop.by_item, shop.users, shop.items, shop.scale)
 
 
 class Recipe(NamedTuple):
@@ -49,6 +50,7 @@ class Recipe(NamedTuple):
     own_damping: float
     popularity_damping: float
     power: float
+    normalize: bool
     mutual: bool
 
     @property
@@ -79,8 +81,8 @@ class Neighborhood:
     ----------
     similarity : RowStore
         Neighbours of each entity and how similar they are.
-    floors : ndarray of shape (n_entities,) or (0,), float32
-        For mutual neighbours: values below the floor of their neighbour do not count.
+    mutual : RowStore or None
+        What is left of `similarity` when each entity may be the neighbour of few others only.
     stale : ndarray of shape (n_entities,), bool
         Rows to recompute before they are used.
     norms, lengths : ndarray of shape (n_entities,), float64
@@ -89,8 +91,8 @@ class Neighborhood:
         Sums over the feature's entities, and its inverse document frequency (frozen).
     mean_length : float
         Mean length that BM25 compares with (frozen).
-    rank : ndarray of shape (n_entities,), int32
-        Place of each entity's id in sorted order: ties go to the lower, whenever it arrived.
+    rank, feature_rank : ndarray of shape (n_entities,) and (n_features,), int32
+        Place of each id in sorted order: ties, and sums, do not depend on who arrived first.
     scale : float
         Scale of the weights that rows were computed with.
     pending_entities, pending_features : ndarray, int64
@@ -100,7 +102,7 @@ class Neighborhood:
     """
 
     similarity: RowStore
-    floors: np.ndarray
+    mutual: RowStore | None
     stale: np.ndarray
     norms: np.ndarray
     lengths: np.ndarray
@@ -108,10 +110,16 @@ class Neighborhood:
     idf: np.ndarray
     mean_length: float
     rank: np.ndarray
+    feature_rank: np.ndarray
     scale: float
     pending_entities: np.ndarray
     pending_features: np.ndarray
     unit: bool
+
+    @property
+    def neighbors(self) -> RowStore:
+        """The rows that answers are made from."""
+        return self.similarity if self.mutual is None else self.mutual
 
 
 _NOTHING = np.empty(0, dtype=np.int64)
@@ -130,18 +138,17 @@ def learn(recipe: Recipe, sides: Sides, n_jobs: int | None) -> Neighborhood:
         idf = np.maximum(idf, 1e-6)
     sizes = neighbors.row_sums(everyone, sides.mine.arrays, np.ones(sides.other.n_rows))
     empty = RowStore.from_csr(np.zeros(n + 1, dtype=np.int64), _no_entries())
-    rank = np.empty(n, dtype=np.int32)
-    rank[np.argsort(sides.ids.ids, kind="stable")] = np.arange(n, dtype=np.int32)
     blank = Neighborhood(
         similarity=empty,
-        floors=np.zeros(n if recipe.mutual else 0, dtype=np.float32),
+        mutual=None,
         stale=np.ones(n, dtype=bool),
         norms=np.zeros(n),
         lengths=np.ones(n),
         degrees=np.zeros(sides.other.n_rows),
         idf=idf,
         mean_length=float(sizes[sizes > 0].mean()) if (sizes > 0).any() else 1.0,
-        rank=rank,
+        rank=_ranks(np.argsort(sides.ids.ids, kind="stable")),
+        feature_rank=_ranks(np.argsort(sides.feature_ids.ids, kind="stable")),
         scale=sides.scale,
         pending_entities=_NOTHING,
         pending_features=_NOTHING,
@@ -209,18 +216,17 @@ def forget(
     lengths[new_row[fresh]] = np.diff(indptr)
     offsets = np.concatenate(([0], np.cumsum(lengths)))
     similarity = RowStore.from_csr(offsets, (new_row[neighbours].astype(np.int32), values))
-    rank = np.empty(after.mine.n_rows, dtype=np.int32)
-    rank[np.argsort(known.rank[kept_entities])] = np.arange(len(rank), dtype=np.int32)
     left = replace(
         known,
         similarity=similarity,
-        floors=known.floors[kept_entities] if recipe.mutual else known.floors,
+        mutual=None,
         stale=stale[kept_entities],
         norms=known.norms[kept_entities],
         lengths=known.lengths[kept_entities],
         degrees=known.degrees[kept_features],
         idf=known.idf[kept_features],
-        rank=rank,
+        rank=_ranks(np.argsort(known.rank[kept_entities])),
+        feature_rank=_ranks(np.argsort(known.feature_rank[kept_features])),
         pending_entities=_NOTHING,
         pending_features=_NOTHING,
         unit=_all_ones(after.mine.to_csr()[1][1]) and after.scale == 1.0,
@@ -243,27 +249,26 @@ def freshened(
     n_jobs: int | None,
 ) -> Neighborhood:
     """Recompute the stale ones among some rows (None: among all); `known` itself if none is."""
-    if is_fresh(known, rows):
+    rows = None if recipe.mutual else rows
+    if is_fresh(known, recipe, rows):
         return known
     known = _resolved(known, sides)
     wanted = np.flatnonzero(known.stale) if rows is None else np.unique(rows)
-    known = _recomputed(known, recipe, sides, wanted[known.stale[wanted]], n_jobs)
-    if recipe.mutual and rows is not None:
-        # What counts in these rows depends on the floors of those they point to.
-        reached = np.unique(known.similarity.take(wanted)[1][0])
-        known = _recomputed(known, recipe, sides, reached[known.stale[reached]], n_jobs)
+    wanted = wanted[known.stale[wanted]]
+    if len(wanted) or recipe.mutual:
+        known = _recomputed(known, recipe, sides, wanted, n_jobs)
     return known
 
 
-def is_fresh(known: Neighborhood, rows: np.ndarray | None) -> bool:
+def is_fresh(known: Neighborhood, recipe: Recipe, rows: np.ndarray | None) -> bool:
     """Whether some rows (None: all) can be used as they are."""
+    if recipe.mutual:
+        rows = None
+        if known.mutual is None:
+            return False
     if len(known.pending_entities) or len(known.pending_features):
         return False
-    if rows is None or not known.stale.any():
-        return not known.stale.any()
-    if known.stale[rows].any():
-        return False
-    return not (len(known.floors) and known.stale[known.similarity.take(rows)[1][0]].any())
+    return not (known.stale if rows is None else known.stale[rows]).any()
 
 
 def compare(
@@ -277,8 +282,12 @@ def compare(
     """Find the neighbours of entities that are not stored as they are given here."""
     rows = np.arange(len(selves))
     norms, lengths = _sums(known, recipe, sides, mine, rows)
-    found, _ = _compared(known, recipe, sides, rows, selves, mine, norms, lengths, n_jobs)
-    return found
+    found = neighbors.dot_rows(
+        rows, selves, _denominators(known, recipe, norms, recipe.own_exponent), lengths, mine,
+        sides.other.arrays, _comparison(known, recipe), recipe.n_neighbors, known.rank,
+        feature_rank=known.feature_rank, n_jobs=n_jobs,
+    )  # fmt: skip
+    return _normalized(found) if recipe.normalize else found
 
 
 def shared_parts(
@@ -324,36 +333,38 @@ def _grown(known: Neighborhood, sides: Sides) -> Neighborhood:
     if more_features:
         rare = np.log(max(n_old, 2)) - np.log1p(1.0) if (known.idf != 1.0).any() else 1.0
         idf = np.concatenate((idf, np.full(more_features, max(rare, 1e-6))))
-    rank = known.rank
-    if n > n_old:
-        rank = _inserted_ranks(rank, sides.ids.ids, n_old)
     zeros = np.zeros(n - n_old)
     nobody = _NOTHING
     return replace(
         known,
         similarity=known.similarity.replace(nobody, np.zeros(1, dtype=np.int64), _no_entries(), n),
         stale=np.concatenate((known.stale, np.ones(n - n_old, dtype=bool))),
-        floors=known.floors
-        if len(known.floors) == 0
-        else np.concatenate((known.floors, zeros.astype(np.float32))),
         norms=np.concatenate((known.norms, zeros)),
         lengths=np.concatenate((known.lengths, zeros + 1)),
         degrees=np.concatenate((known.degrees, np.zeros(more_features))),
         idf=idf,
-        rank=rank,
+        rank=_inserted_ranks(known.rank, sides.ids.ids),
+        feature_rank=_inserted_ranks(known.feature_rank, sides.feature_ids.ids),
     )
 
 
-def _inserted_ranks(rank: np.ndarray, ids: np.ndarray, n_old: int) -> np.ndarray:
-    """Ranks of all ids when those behind `n_old` are sorted in among the others."""
+def _ranks(order: np.ndarray) -> np.ndarray:
+    """Place of each row in an order."""
+    ranks = np.empty(len(order), dtype=np.int32)
+    ranks[order] = np.arange(len(order), dtype=np.int32)
+    return ranks
+
+
+def _inserted_ranks(rank: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    """Ranks of all ids when those behind the ranked ones are sorted in among them."""
+    n_old = len(rank)
+    if n_old == len(ids):
+        return rank
     by_rank = np.empty(n_old, dtype=np.int64)
     by_rank[rank] = np.arange(n_old)
     new = n_old + np.argsort(ids[n_old:], kind="stable")
     places = np.searchsorted(ids[by_rank], ids[new])
-    order = np.insert(by_rank, places, new)
-    ranks = np.empty(len(ids), dtype=np.int32)
-    ranks[order] = np.arange(len(ids), dtype=np.int32)
-    return ranks
+    return _ranks(np.insert(by_rank, places, new))
 
 
 def _with_sums(
@@ -424,47 +435,34 @@ def _denominators(
     return powers
 
 
-def _compared(
-    known: Neighborhood,
-    recipe: Recipe,
-    sides: Sides,
-    rows: np.ndarray,
-    selves: np.ndarray,
-    mine: tuple[np.ndarray, ...],
-    norms: np.ndarray,
-    lengths: np.ndarray,
-    n_jobs: int | None,
-) -> tuple[neighbors.Rows, np.ndarray]:
+def _comparison(known: Neighborhood, recipe: Recipe) -> neighbors.Comparison:
     form, exponent = recipe.form
     union = recipe.similarity == "jaccard"
-    other = sides.other.arrays
-    if form == neighbors.BINARY and sides.all_positive or known.unit and form != neighbors.BM25:
-        strengths = np.empty(0, dtype=np.float32)
-    elif form == neighbors.RAW and known.scale == 1.0 and sides.all_positive:
-        strengths = other[3]
-    else:
-        strengths = neighbors.strengths_of(
-            other, sides.other.used, form, exponent, _K1, known.lengths, known.scale
-        )
-    comparison = neighbors.Comparison(
+    return neighbors.Comparison(
         feature_weights=_feature_weights(known, recipe),
         form=form,
         exponent=exponent,
         k1=_K1,
-        strengths=strengths,
+        lengths=known.lengths,
         scale=known.scale,
-        norms=_denominators(known, recipe, known.norms, recipe.own_exponent),
+        unit=known.unit and form != neighbors.BM25,
         other_norms=_denominators(known, recipe, known.norms, recipe.popularity_damping),
         shrink=recipe.shrink,
         rule=neighbors.UNION if union else neighbors.PRODUCT,
         power=recipe.power,
-        incoming=recipe.mutual,
     )
-    own = _denominators(known, recipe, norms, recipe.own_exponent)
-    return neighbors.dot_rows(
-        rows, selves, own, lengths, mine, other, comparison, recipe.n_neighbors, known.rank,
-        n_jobs=n_jobs,
-    )  # fmt: skip
+
+
+def _normalized(found: neighbors.Rows) -> neighbors.Rows:
+    """Divide the values of each row by their sum."""
+    lengths = np.diff(found.indptr)
+    filled = lengths > 0
+    totals = np.zeros(len(lengths))
+    if filled.any():
+        totals[filled] = np.add.reduceat(
+            found.values.astype(np.float64), found.indptr[:-1][filled]
+        )
+    return found._replace(values=(found.values / np.repeat(totals, lengths)).astype(np.float32))
 
 
 def _recomputed(
@@ -474,23 +472,25 @@ def _recomputed(
     rows: np.ndarray,
     n_jobs: int | None,
 ) -> Neighborhood:
-    if len(rows) == 0:
-        return known
-    found, floors = _compared(
-        known, recipe, sides, rows, rows, sides.mine.arrays, known.norms[rows],
-        known.lengths[rows], n_jobs,
+    own = _denominators(known, recipe, known.norms, recipe.own_exponent)
+    mine, other = sides.mine.arrays, sides.other.arrays
+    found = neighbors.dot_rows(
+        rows, rows, own[rows], known.lengths[rows], mine, other, _comparison(known, recipe),
+        recipe.n_neighbors, known.rank, feature_rank=known.feature_rank, n_jobs=n_jobs,
     )  # fmt: skip
+    found = _normalized(found) if recipe.normalize else found
     stale = known.stale.copy()
     stale[rows] = False
-    if recipe.mutual:
-        everyones = known.floors.copy()
-        everyones[rows] = floors
-        known = replace(known, floors=everyones)
     if len(rows) == len(stale):
         similarity = RowStore.from_csr(found.indptr, found[1:])
     else:
         similarity = known.similarity.replace(rows, found.indptr, found[1:])
-    return replace(known, similarity=similarity, stale=stale)
+    mutual = None
+    if recipe.mutual:
+        indptr, columns = similarity.to_csr()
+        kept = neighbors.prune_columns(indptr, *columns, known.rank, recipe.n_neighbors, n_jobs)
+        mutual = RowStore.from_csr(kept.indptr, kept[1:])
+    return replace(known, similarity=similarity, mutual=mutual, stale=stale)
 
 
 def _resolved(known: Neighborhood, sides: Sides) -> Neighborhood:

@@ -10,15 +10,9 @@ import numpy as np
 from ecomrec._validation import Rule, boolean, choice, integer, jobs, real
 from ecomrec.base import Query, State
 from ecomrec.cf import _neighborhood as hood
-from ecomrec.cf._model import (
-    CENTERINGS,
-    RANKING_SIMILARITIES,
-    RATING_SIMILARITIES,
-    NeighborModel,
-    counted,
-)
+from ecomrec.cf._model import CENTERINGS, RANKING_SIMILARITIES, RATING_SIMILARITIES, NeighborModel
 from ecomrec.data.timestamps import HalfLife, duration
-from ecomrec.kernels import neighbors
+from ecomrec.kernels import neighbors, ranking
 
 
 class ItemKNN(NeighborModel):
@@ -55,12 +49,15 @@ class ItemKNN(NeighborModel):
     user_damping, history_damping, popularity_damping : float
         How strongly heavy users, popular items of the history, and popular recommendations are
         held back. Plain cosine is ``user_damping=0, history_damping=0.5, popularity_damping=0.5,
-        shrink=0, mutual=False``.
+        shrink=0``.
     power : float
         Similarities are raised to this power: above 1, strong neighbours count for more.
+    normalize : bool
+        Divide each item's similarities by their sum.
     mutual : bool
-        Item j counts as a neighbour of i only if i is also among the `n_neighbors` items from which
-        most arrives at j: nothing is recommended on weak evidence from everywhere.
+        Keep a neighbour only if it is also among the `n_neighbors` best of its column, which holds
+        popular items back on dense data. The first answer after an update then recomputes all
+        that is stale, not the visitor's rows alone.
     centering : {None, "none", "mean", "zscore", "baseline"}
         Ratings only: what is taken off before neighbours are averaged (None: "baseline").
     n_candidates : int
@@ -125,6 +122,7 @@ class ItemKNN(NeighborModel):
         "history_damping": real(0),
         "popularity_damping": real(0),
         "power": real(0.01),
+        "normalize": boolean(),
         "mutual": boolean(),
         "centering": choice(*CENTERINGS, none=True),
         "n_candidates": integer(1),
@@ -158,7 +156,8 @@ class ItemKNN(NeighborModel):
         history_damping: float = 1.0,
         popularity_damping: float = 0.5,
         power: float = 1.0,
-        mutual: bool = True,
+        normalize: bool = False,
+        mutual: bool = False,
         centering: str | None = None,
         n_candidates: int = 1000,
         half_life: HalfLife = None,
@@ -173,6 +172,7 @@ class ItemKNN(NeighborModel):
         self.history_damping = history_damping
         self.popularity_damping = popularity_damping
         self.power = power
+        self.normalize = normalize
         self.mutual = mutual
         self.centering = centering
         self.n_candidates = n_candidates
@@ -189,12 +189,21 @@ class ItemKNN(NeighborModel):
             self.history_damping,
             self.popularity_damping,
             self.power,
+            self.normalize,
             self.mutual,
         )
 
-    def _sources(self, state: State, query: Query) -> tuple[Any, Any, np.ndarray]:
-        known = state.learned
-        return query.profiles, known.similarity.arrays, known.floors
+    def _sources(self, state: State, query: Query) -> tuple[Any, Any]:
+        return query.profiles, state.learned.neighbors.arrays
+
+    def _top_k(
+        self, state: State, query: Query, k: int, mask: ranking.Mask
+    ) -> tuple[np.ndarray, np.ndarray]:
+        if self.target == "rating":
+            return super()._top_k(state, query, k, mask)
+        profiles, store = self._sources(state, query)
+        n_items = state.interactions.n_items
+        return neighbors.recommend(profiles, store, n_items, k, mask, self.n_jobs)
 
     def _similar_items(self, state: State, rows: np.ndarray, k: int) -> neighbors.Rows:
         return self._stored_rows(state, rows)
@@ -205,7 +214,7 @@ class ItemKNN(NeighborModel):
         if self.target == "rating":
             return self._explain_rating(state, query, item)
         history, weights = query.profiles.items, query.profiles.weights
-        indptr, neighbours, values = counted(state, *state.learned.similarity.take(history))
+        indptr, (neighbours, values) = state.learned.neighbors.take(history)
         row_of = np.repeat(np.arange(len(history)), np.diff(indptr))
         similarity = np.bincount(
             row_of, weights=np.where(neighbours == item, values, 0.0), minlength=len(history)

@@ -12,7 +12,7 @@ from ecomrec.base import Query, State
 from ecomrec.cf import _neighborhood as hood
 from ecomrec.cf._model import CENTERINGS, RATING_SIMILARITIES, NeighborModel, as_profiles, taken
 from ecomrec.data.timestamps import HalfLife, duration
-from ecomrec.kernels import neighbors
+from ecomrec.kernels import neighbors, ranking
 
 
 class UserKNN(NeighborModel):
@@ -156,13 +156,14 @@ class UserKNN(NeighborModel):
             own_damping=0.5,
             popularity_damping=0.5,
             power=1.0,
+            normalize=False,
             mutual=False,
         )
 
     def _neighbors_of(self, state: State, query: Query) -> neighbors.Rows:
         """Stored neighbours of stored users; those of other histories are sought now."""
         if query.as_stored:
-            return taken(state.learned.similarity, query.users)
+            return taken(state.learned.neighbors, query.users)
         indptr, items, weights = query.profiles
         sides = self._sides(state.interactions)
         # Profiles hold today's weights, the store those of its reference time.
@@ -172,10 +173,18 @@ class UserKNN(NeighborModel):
             state.learned, self._recipe(), sides, mine, query.users, self.n_jobs
         )
 
-    def _sources(self, state: State, query: Query) -> tuple[Any, Any, np.ndarray]:
+    def _sources(self, state: State, query: Query) -> tuple[Any, Any]:
         shop = state.interactions
-        profiles = as_profiles(self._neighbors_of(state, query), shop.scale)
-        return profiles, shop.by_user.arrays, state.learned.floors
+        return as_profiles(self._neighbors_of(state, query), shop.scale), shop.by_user.arrays
+
+    def _top_k(
+        self, state: State, query: Query, k: int, mask: ranking.Mask
+    ) -> tuple[np.ndarray, np.ndarray]:
+        if self.target == "rating":
+            return super()._top_k(state, query, k, mask)
+        profiles, store = self._sources(state, query)
+        n_items = state.interactions.n_items
+        return neighbors.recommend(profiles, store, n_items, k, mask, self.n_jobs)
 
     def _similar_users(self, state: State, rows: np.ndarray, k: int) -> neighbors.Rows:
         return self._stored_rows(state, rows)

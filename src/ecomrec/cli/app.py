@@ -9,6 +9,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import TextIO
 
 from ecomrec._version import __version__
 from ecomrec.cli import demo, evaluate, recommend, warmup
@@ -122,7 +123,15 @@ def _sentence(error: Exception) -> str:
     return str(error)
 
 
-def _warn(message: Warning | str, *_: object) -> None:
+def _warn(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """Show a warning as a sentence, without the place in the code."""
     _complain(f"warning: {message}")
 
 

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 UNITS = ("s", "ms", "us", "ns")
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,17}")
-_NO_NUMBER = ("na", "nan", "null", "none")
+# What stands for a gap among numbers and times; among ids these are ids.
+GAPS = ["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None"]
 # Seconds since 1970 end here, in the year 2261; see ecomrec.data.timestamps.
 _LAST_SECOND = 9.2e9
 _FIRST_DAY, _LAST_DAY = 19700101, 22611231
@@ -38,8 +39,7 @@ def same_ids(columns: Sequence[tuple[pd.Series, bool]]) -> list[pd.Series]:
 
     coded = [pd.factorize(column) for column, _ in columns]
     kinds = {
-        _kind(values, typeless)
-        for (_, values), (_, typeless) in zip(coded, columns, strict=True)
+        _kind(values, typeless) for (_, values), (_, typeless) in zip(coded, columns, strict=True)
     }
     if kinds == {"integer"} or "other" in kinds:
         return [column for column, _ in columns]
@@ -81,6 +81,7 @@ def read_times(column: pd.Series, place: str, written: str | None) -> pd.Series:
 
     if pd.api.types.is_datetime64_any_dtype(column.dtype):
         return _in_utc(column)
+    column = _with_gaps(column)
     if written is None or written in UNITS:
         numbers = _as_numbers(column, place, written)
         if numbers is not None:
@@ -131,13 +132,15 @@ def _from_numbers(numbers: pd.Series, column: pd.Series, place: str, unit: str) 
             if unit == "s"
             else "Another unit may be meant: --time-format s, ms, us or ns."
         )
-        raise InputError(_bad_rows(column, bad, place, f"is beyond the year 2261 in {unit}") + cure)
-    return pd.to_datetime(numbers, unit=unit)
+        fault = f"is beyond the year 2261 in {unit}"
+        raise InputError(_bad_rows(column, bad, place, fault) + cure)
+    times: pd.Series = pd.to_datetime(numbers, unit=unit)  # type: ignore[call-overload]
+    return times
 
 
 def _in_utc(times: pd.Series) -> pd.Series:
     if times.dt.tz is not None:
-        return times.dt.tz_convert("UTC").dt.tz_localize(None)
+        times = times.dt.tz_convert("UTC").dt.tz_localize(None)
     return times
 
 
@@ -145,21 +148,23 @@ def read_numbers(column: pd.Series, place: str) -> pd.Series:
     """Read a column of numbers as float64; a gap is NaN."""
     import pandas as pd
 
+    column = _with_gaps(column)
     numbers = pd.to_numeric(column, errors="coerce").astype("float64")
-    unread = np.flatnonzero((numbers.isna() & column.notna()).to_numpy())
-    bad = unread[[not _is_gap(value) for value in column.iloc[unread]]]
+    bad = np.flatnonzero((numbers.isna() & column.notna()).to_numpy())
     if len(bad):
         cure = "Write the number alone, with a point before decimals."
         raise InputError(_bad_rows(column, bad, place, "is not a number") + cure)
     return numbers
 
 
-def _is_gap(value: object) -> bool:
-    return isinstance(value, str) and value.strip().lower() in _NO_NUMBER
+def _with_gaps(column: pd.Series) -> pd.Series:
+    """Return a column in which words for a gap, such as null, are one."""
+    words = column.isin(GAPS)
+    return column.mask(words) if words.any() else column
 
 
 def refuse_future(times: pd.Series, place: str) -> None:
-    """Refuse times more than a day ahead of this machine's clock: others would fade beside them."""
+    """Refuse times more than a day ahead of the clock: all others would fade beside them."""
     import pandas as pd
 
     limit = pd.Timestamp(time.time() + 86_400, unit="s")

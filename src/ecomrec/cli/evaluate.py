@@ -9,11 +9,13 @@ from typing import Any
 
 from ecomrec._version import __version__
 from ecomrec.cli.errors import InputError, as_input_error
-from ecomrec.cli.events import TIME, add_arguments as add_event_arguments, fade, read_events
+from ecomrec.cli.events import TIME, fade, read_events
+from ecomrec.cli.events import add_arguments as add_event_arguments
 from ecomrec.cli.models import find_model, make_model, model_names
 from ecomrec.cli.output import check_target, whole_file
 from ecomrec.cli.progress import Progress
 from ecomrec.cli.report import comparison_record, comparison_text
+from ecomrec.exceptions import DataError
 
 HELP = "compare models on your own events"
 DESCRIPTION = """\
@@ -68,22 +70,31 @@ def run(args: argparse.Namespace, progress: Progress) -> None:
 
         ranking_scorer(metrics, k=args.k)
     events, items = read_events(args, progress, timed=True)
-    with as_input_error():
+    try:
         train, test = train_test_split(events, splitter)
+    except DataError as error:
+        raise InputError(
+            f"--test-size {args.test_size} leaves nothing to learn from or nothing to test on: "
+            f"there are {len(events):,} events from {events[TIME].min()} to {events[TIME].max()}."
+        ) from error
     n_events, start = len(events), test[TIME].min()
     newest = train[TIME].max()
     train, test = (fade(part, args.half_life, newest) for part in (train, test))
     progress.note(f"learning from {len(train):,} events before {start}, testing on {len(test):,}")
-    with progress.step(f"comparing {', '.join(models)}"), as_input_error():
-        result = compare(
-            models,
-            train,
-            test,
-            k=args.k,
-            metrics=metrics,
-            items=items,
-            exclude_seen=(True, False) if args.repeats else True,
-        )
+    with progress.step(f"comparing {', '.join(models)}"):
+        try:
+            result = compare(
+                models,
+                train,
+                test,
+                k=args.k,
+                metrics=metrics,
+                items=items,
+                exclude_seen=(True, False) if args.repeats else True,
+            )
+        except ValueError as error:
+            said = "pass exclude_seen=False to count repeats"
+            raise InputError(str(error).replace(said, "try a larger --test-size")) from error
     sys.stdout.write(comparison_text(result))
     if target is not None:
         record = {
@@ -97,8 +108,9 @@ def run(args: argparse.Namespace, progress: Progress) -> None:
             "baseline": result.baseline,
             "results": comparison_record(result),
         }
+        text = json.dumps(record, indent=2, allow_nan=False)
         with whole_file(target) as draft:
-            draft.write_text(json.dumps(record, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+            draft.write_text(text + "\n", encoding="utf-8")
         progress.note(f"wrote {target}")
 
 
@@ -118,8 +130,8 @@ def _split_list(text: str, option: str) -> list[str]:
 
 
 def _splitter(size: str) -> Any:
-    from ecomrec.evaluation import TemporalSplit
     from ecomrec.data.timestamps import half_life_nanoseconds
+    from ecomrec.evaluation import TemporalSplit
 
     fault = InputError(
         "--test-size must be a share of the rows between 0 and 1, or a duration with a unit such "

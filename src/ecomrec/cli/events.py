@@ -107,12 +107,13 @@ def read_events(
         if weights:
             events = _weigh(events, weights, file, args, progress)
         events[USER] = same_ids([(events[USER], file.is_text)])[0].to_numpy()
-        items, ids = None, [(events[ITEM], file.is_text)]
-        if args.items is not None:
+        if args.items is None:
+            items = None
+            events[ITEM] = same_ids([(events[ITEM], file.is_text)])[0].to_numpy()
+        else:
             items, typeless = _read_items(args)
-            ids.append((items[ITEM], typeless))
-        for table, column in zip((events, items), same_ids(ids), strict=False):
-            table[ITEM] = column.to_numpy()
+            ids = same_ids([(events[ITEM], file.is_text), (items[ITEM], typeless)])
+            events[ITEM], items[ITEM] = (column.to_numpy() for column in ids)
     _describe(events, items, progress)
     return events.reset_index(drop=True), items
 
@@ -135,11 +136,18 @@ def parse_event_weights(text: str) -> dict[str, float]:
 
 
 def check_half_life(half_life: str | None) -> None:
-    """Refuse what is no duration."""
+    """Refuse what is no duration with a unit."""
     from ecomrec.data.timestamps import half_life_nanoseconds
 
-    with as_input_error("--half-life: "):
+    fault = InputError(
+        f"--half-life must be a duration with a unit, such as 30D or 12h; got {half_life!r}."
+    )
+    if half_life is not None and half_life.strip().isdecimal():
+        raise fault
+    try:
         half_life_nanoseconds(half_life)
+    except ValueError:
+        raise fault from None
 
 
 def fade(events: pd.DataFrame, half_life: str | None, newest: pd.Timestamp) -> pd.DataFrame:

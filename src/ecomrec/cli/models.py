@@ -9,7 +9,8 @@ from importlib import import_module
 from typing import Any
 
 from ecomrec._registry import ESTIMATORS
-from ecomrec.cli.errors import InputError
+from ecomrec._validation import check_params
+from ecomrec.cli.errors import InputError, as_input_error
 
 _SHORTER = {"popularity": "popular"}
 _WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
@@ -49,11 +50,14 @@ def make_model(name: str, assignments: Sequence[str] = ()) -> Any:
             f"{known} has no parameter {unknown[0]!r}. Parameters: {', '.join(accepted)}."
         )
     try:
-        return estimator(**params)
+        model = estimator(**params)
     except TypeError as error:
         raise InputError(
             f"{known} cannot be made from the command line: {error}. Use it from Python."
         ) from error
+    with as_input_error():
+        check_params(known, estimator._param_rules, model.get_params(deep=False))
+    return model
 
 
 def _value(text: str) -> Any:

@@ -1,4 +1,4 @@
-"""What goes to stderr while the work goes on: rich where it is installed, plain lines elsewhere."""
+"""What goes to stderr while the work goes on: rich if it is installed, plain lines otherwise."""
 
 from __future__ import annotations
 

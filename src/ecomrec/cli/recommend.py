@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from ecomrec.cli.columns import is_integer
 from ecomrec.cli.errors import InputError, as_input_error, some_of
-from ecomrec.cli.events import TIME, USER, add_arguments as add_event_arguments, fade, read_events
+from ecomrec.cli.events import TIME, USER, fade, read_events
+from ecomrec.cli.events import add_arguments as add_event_arguments
 from ecomrec.cli.models import make_model, model_names
 from ecomrec.cli.output import TableWriter, check_table_target, check_target
 from ecomrec.cli.progress import Progress

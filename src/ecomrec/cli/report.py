@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def comparison_text(result: Comparison) -> str:
-    """Lay the comparison out: a block for each variant, in it one for each metric, a line a model."""
+    """Lay the comparison out: for each variant and metric, a line for each model."""
     table = result.to_frame()
     width = max(len(name) for name in table.index)
     blocks = [part for _, part in table.groupby("variant", sort=False)]
@@ -26,7 +26,9 @@ def comparison_text(result: Comparison) -> str:
             for model, row in part.iterrows():
                 mean, low, high = (row[f"{metric}{end}"] for end in ("", "_low", "_high"))
                 interval = f"{mean:.4f} [{low:.4f}, {high:.4f}]"
-                lines.append(f"    {model:<{width}}  {interval}   {_verdict(row, metric)}".rstrip())
+                lines.append(
+                    f"    {model:<{width}}  {interval}   {_verdict(row, metric)}".rstrip()
+                )
         lines.append("")
     lines.append(f"  {'':<{width}}       fit   recommend   share of items shown")
     lines += [

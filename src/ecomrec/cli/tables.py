@@ -9,10 +9,12 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ecomrec._optional import require
+from ecomrec.cli.columns import GAPS
 from ecomrec.cli.errors import InputError
 
 if TYPE_CHECKING:
@@ -20,7 +22,6 @@ if TYPE_CHECKING:
 
 CSV, TSV, PARQUET = "CSV", "TSV", "Parquet"
 _FORMATS = {".csv": CSV, ".tsv": TSV, ".parquet": PARQUET, ".pq": PARQUET}
-_GAPS = ["", "NA", "N/A", "NaN", "nan", "null", "NULL", "None"]
 _SEPARATORS = ",;\t|"
 
 
@@ -40,9 +41,10 @@ def file_format(path: Path) -> str:
 def require_parquet(path: Path) -> Any:
     """Import what reads and writes Parquet, or say what to install."""
     try:
-        return require("pyarrow.parquet", "parquet")
+        require("pyarrow", "parquet")
     except ImportError as error:
-        raise InputError(f"{path} is a Parquet file. {error} Or use CSV.") from error
+        raise InputError(f"{path} is a Parquet file. {error}, or use CSV.") from error
+    return import_module("pyarrow.parquet")
 
 
 @dataclass(frozen=True)
@@ -136,7 +138,7 @@ def _read_csv(file: TableFile, text: Sequence[str]) -> pd.DataFrame:
         names.append(f"{column} {len(names)}" if column in names else column)
     kinds = {name: str for name in names if name in text}
     # "NA" and "null" are ids like any others: in text only a field without anything is a gap.
-    gaps = {name: [""] if name in kinds else _GAPS for name in names}
+    gaps = {name: [""] if name in kinds else GAPS for name in names}
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
@@ -177,7 +179,7 @@ def _read_parquet(path: Path, columns: Sequence[str]) -> pd.DataFrame:
 
     parquet = require_parquet(path)
     try:
-        table = parquet.read_table(path, columns=list(columns)).to_pandas()
+        table: pd.DataFrame = parquet.read_table(path, columns=list(columns)).to_pandas()
     except ArrowException as error:
         raise InputError(f"{path} cannot be read as Parquet: {error}.") from error
     return table.reset_index(drop=True)[list(columns)]

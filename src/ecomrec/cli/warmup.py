@@ -29,6 +29,9 @@ Set NUMBA_CACHE_DIR to choose the folder.
 """
 
 
+_NEW_IDS = ((1, 1), (1, 8), (99, 99))
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options of the command: none of its own."""
 
@@ -43,8 +46,7 @@ def run(args: argparse.Namespace, progress: Progress) -> None:
             with progress.step(f"compiling what {name} uses"):
                 use_model(find_model(name)[1])
     folders = sorted({path for kernel in kernels() if (path := kernel.stats.cache_path)})
-    n_variants = sum(len(kernel.signatures) for kernel in kernels())
-    sys.stdout.write(f"{len(kernels())} kernels are compiled, in {n_variants} variants.\n")
+    sys.stdout.write(f"{len(kernels())} kernels are compiled\n")
     for folder in folders:
         sys.stdout.write(f"cache: {folder}\n")
     if not folders:
@@ -54,7 +56,9 @@ def run(args: argparse.Namespace, progress: Progress) -> None:
 def kernels() -> list[Any]:
     """Return every kernel of the library, none where numba is switched off."""
     package = import_module("ecomrec.kernels")
-    modules = [import_module(f"{package.__name__}.{m.name}") for m in iter_modules(package.__path__)]
+    modules = [
+        import_module(f"{package.__name__}.{m.name}") for m in iter_modules(package.__path__)
+    ]
     found = {id(f): f for m in modules for f in vars(m).values() if hasattr(f, "signatures")}
     return list(found.values())
 
@@ -66,28 +70,27 @@ def is_cached() -> bool:
 
 
 def use_model(estimator: type[Any]) -> None:
-    """Call everything that one estimator can do, for each of its ways to learn and kind of data."""
+    """Call everything that one estimator can do: its defaults on all data, its variants on one."""
+    tables = list(_tables())
+    targets = [{"target": "rating"}] if "target" in estimator._param_rules else []
+    for params in ({}, *targets):
+        for events in tables:
+            _use(estimator(**params), events)
     for params in _variants(estimator):
-        for events in _tables():
-            # Parameters that do not go together, or with this kind of events.
-            with suppress(ValueError):
-                _use(estimator(**params).fit(events), events)
+        for common in ({}, *targets):
+            _use(estimator(**{**common, **params}), tables[0])
 
 
 def _variants(estimator: type[Any]) -> Iterator[dict[str, Any]]:
-    """Yield the defaults, then each switch and each word that a parameter's rule names."""
-    yield {}
+    """Yield each switch, and each word that a parameter's rule names, one at a time."""
     for name, rule in estimator._param_rules.items():
-        words = re.findall(r"'([^']+)'", rule.words)
-        for value in (True, False, *words):
+        for value in (True, False, *re.findall(r"'([^']+)'", rule.words)):
             if rule.accepts(value):
                 yield {name: value}
-                if "target" in estimator._param_rules and name != "target":
-                    yield {name: value, "target": "rating"}
 
 
 def _tables() -> Iterator[pd.DataFrame]:
-    """Yield the kinds of event tables: plain, weighted, with times, with ratings."""
+    """Yield the kinds of event tables: all there is, with ratings, with weights, and plain."""
     import numpy as np
     import pandas as pd
 
@@ -96,27 +99,32 @@ def _tables() -> Iterator[pd.DataFrame]:
     plain = pd.DataFrame({"user_id": users, "item_id": items})
     strength = rng.integers(1, 6, len(plain))
     times = pd.Timestamp("2026-01-01") + pd.to_timedelta(np.arange(len(plain)), unit="D")
-    yield plain
-    yield plain.assign(weight=strength * 1.0, timestamp=times)
+    yield plain.assign(weight=strength * 1.0, rating=strength, timestamp=times)
     yield plain.assign(rating=strength * 1.0)
-    yield plain.assign(rating=strength, timestamp=times)
+    yield plain.assign(weight=strength)
+    yield plain
 
 
 def _use(model: Any, events: pd.DataFrame) -> None:
-    """Ask one fitted model for everything, update it, and do so again with what a file gives."""
+    """Fit and ask one model for everything, update it, and do so with what a file gives."""
     from ecomrec.base import load
 
-    _ask(model)
+    with suppress(ValueError):
+        # Parameters that do not go together, or not with these events, are refused here.
+        model.fit(events)
+    if not model.__sklearn_is_fitted__():
+        return
+    # Nothing new, then a pair that is new, then a user and an item that nobody has seen.
+    batches = [events.iloc[:3].assign(user_id=[0, 1, u], item_id=[0, i, 1]) for u, i in _NEW_IDS]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model.ecomrec")
         model.save(path)
         for other in (model, load(path), load(path, mmap=True)):
             _ask(other)
-            # A known pair, a new one, and a user and an item that nobody has seen.
-            batch = events.iloc[:3].assign(user_id=[0, 1, 99], item_id=[0, 99, 1])
-            _ask(other.partial_fit(batch))
+            for batch in batches:
+                _ask(other.partial_fit(batch))
             _ask(other.forget(users=[2], items=[3]))
-            _ask(other.refresh())
+            other.refresh()
 
 
 def _ask(model: Any) -> None:

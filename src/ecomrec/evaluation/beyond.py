@@ -200,7 +200,7 @@ def intra_list_diversity(items: Any, item_ids: ArrayLike, vectors: Any, k: int =
     Notes
     -----
     1 - sum of cosines / number of pairs. With unit vectors, the sum of cosines over pairs is
-    (|sum of vectors|^2 - sum of |vector|^2) / 2, so the cost grows with k, not with its square.
+    ``(|sum of vectors|^2 - sum of |vector|^2) / 2``, so the cost grows with k, not with its square.
 
     Examples
     --------
@@ -248,7 +248,7 @@ def serendipity(items: Any, users: ArrayLike, test: Table, *, expected: Any, k: 
 
     Notes
     -----
-    |relevant and recommended and not expected| / k (Ge, Delgado-Battenfeld and Jannach 2010).
+    ``|relevant and recommended and not expected| / k`` (Ge, Delgado-Battenfeld and Jannach 2010).
 
     Examples
     --------

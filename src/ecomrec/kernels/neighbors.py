@@ -2,8 +2,8 @@
 
 "Entities" are what is compared (items for item-based models, users for user-based ones), "features"
 are what they are compared by (the other side). Rows of both lie in `RowStore` form: `starts`,
-`lengths`, indices and values. Sums are float64 and are rounded to float32 before they are compared,
-so that a row computed after an update equals the same row computed in a fit.
+`lengths`, indices and values. Shared features are always added up in the same order and the same way
+from both sides, so that a row computed after an update equals the same row computed in a fit.
 """
 
 from typing import NamedTuple
@@ -13,7 +13,7 @@ import numpy as np
 from ecomrec._parallel import run_sharded
 from ecomrec.kernels import assemble
 from ecomrec.kernels._jit import jit
-from ecomrec.kernels.ranking import best_first, offer
+from ecomrec.kernels.ranking import best_first, keep_best, offer
 
 # How a weight w of an entity counts: as it is, 1, w ** exponent, or saturating (BM25).
 RAW, BINARY, POWER, BM25 = 0, 1, 2, 3
@@ -33,37 +33,42 @@ def _strength(form, weight, exponent, k1, length):
 
 
 @jit
-def _add_shared(features, weights, starts, counts, entities, strengths, unit, sums, touched):
-    """Add up the shared features of one entity with every other; return how many it touched.
+def _factors(feature_ids, weights, roots, form, exponent, k1, length, scale, factors):
+    """What each of an entity's weights brings to a shared feature: root(feature) * strength."""
+    for at in range(len(feature_ids)):
+        weight = weights[at] * scale
+        factors[at] = 0.0
+        if weight > 0:
+            factors[at] = roots[feature_ids[at]] * _strength(form, weight, exponent, k1, length)
 
-    No branch in the inner loops: a mispredicted one costs more than a useless store. Two entries at
-    a time: entities of one feature are distinct, so neither waits for the other.
+
+@jit
+def _add_segment(entities, factors, first, last, mine, unit, sums, touched, n_touched):
+    """Add one shared feature to the sums of the entities in a segment; return how many it touched.
+
+    No branch: a mispredicted one costs more than a useless store. Two entries at a time: entities
+    of one feature are distinct, so neither waits for the other.
     """
-    n_touched = 0
-    for position in range(len(features)):
-        mine = weights[position]
-        if mine <= 0.0:
-            continue
-        at = starts[features[position]]
-        last = at + counts[features[position]]
-        while at + 1 < last:
-            one, two = entities[at], entities[at + 1]
-            sum_one, sum_two = sums[one], sums[two]
-            add_one = mine if unit else mine * strengths[at]
-            add_two = mine if unit else mine * strengths[at + 1]
-            sums[one] = sum_one + add_one
-            sums[two] = sum_two + add_two
-            touched[n_touched] = one
-            n_touched += (sum_one == 0.0) & (add_one > 0.0)
-            touched[n_touched] = two
-            n_touched += (sum_two == 0.0) & (add_two > 0.0)
-            at += 2
-        if at < last:
-            one = entities[at]
-            add_one = mine if unit else mine * strengths[at]
-            touched[n_touched] = one
-            n_touched += (sums[one] == 0.0) & (add_one > 0.0)
-            sums[one] += add_one
+    at = first
+    while at + 1 < last:
+        one, two = entities[at], entities[at + 1]
+        before_one, before_two = sums[one], sums[two]
+        after_one = before_one + (mine if unit else mine * factors[at])
+        after_two = before_two + (mine if unit else mine * factors[at + 1])
+        sums[one] = after_one
+        sums[two] = after_two
+        touched[n_touched] = one
+        n_touched += (before_one == 0.0) & (after_one != 0.0)
+        touched[n_touched] = two
+        n_touched += (before_two == 0.0) & (after_two != 0.0)
+        at += 2
+    if at < last:
+        one = entities[at]
+        before_one = sums[one]
+        after_one = before_one + (mine if unit else mine * factors[at])
+        sums[one] = after_one
+        touched[n_touched] = one
+        n_touched += (before_one == 0.0) & (after_one != 0.0)
     return n_touched
 
 
@@ -91,93 +96,105 @@ def _best_keys_first(keys, size, k):
             return
 
 
-@jit
-def _float_bits(value):
-    """The bits of a positive float32: they rise with the value."""
-    return np.uint64(np.float32(value).view(np.uint32))
+# A key is the bits of a positive float32, which rise with it, above the place from the end in rank
+# order: of two keys the larger one is the better neighbour, ties and all.
+_LOW_HALF = np.uint64(0xFFFFFFFF)
+_HALF = np.uint64(32)
 
 
 @jit
-def _float_of(bits):
-    return np.uint32(bits).view(np.float32)
+def _key(value, rank):
+    bits = np.uint64(np.float32(value).view(np.uint32))
+    return (bits << _HALF) | (_LOW_HALF - np.uint64(rank))
+
+
+@jit
+def _write_row(keys, size, n_kept, ordered, power, by_rank, entities, values):
+    """Write the best of `size` keys as neighbours; return how many there are."""
+    if size > n_kept:
+        _best_keys_first(keys, size, n_kept)
+        size = n_kept
+    if ordered:
+        keys[:size] = np.sort(keys[:size])[::-1]
+    for at in range(size):
+        entities[at] = by_rank[_LOW_HALF - (keys[at] & _LOW_HALF)]
+        value = np.uint32(keys[at] >> _HALF).view(np.float32)
+        values[at] = value if power == 1.0 else value**power
+    return size
 
 
 @jit
 def _dot_rows(
-    start, stop, rows, selves, own_norms, own_lengths, mine, other, feature_weights, form,
-    exponent, k1, strengths, scale, unit, norms, other_norms, shrink, rule, power, incoming, rank,
-    by_rank, ordered, n_neighbors, out_at, out_entities, out_values, out_counts, out_floors,
+    start, stop, rows, selves, own_norms, own_lengths, mine, other, factors, unit, roots,
+    form, exponent, k1, scale, other_norms, coarse_norms, shrink, rule, power, rank, by_rank,
+    feature_rank, ordered, n_kept, out_at, out_entities, out_values, out_counts,
 ):  # fmt: skip
     starts, counts, features, weights = mine
     other_starts, other_counts, entities, _ = other
     n_entities = len(other_norms)
-    sums = np.zeros(n_entities, dtype=np.float64)
+    sums = np.zeros(n_entities, dtype=np.float32)
     touched = np.empty(n_entities + 2, dtype=np.int32)
-    factors = np.empty(counts.max() if len(counts) else 0, dtype=np.float64)
-    # A key is a value and, below it, the place from the end in rank order: the largest win.
-    keys = np.empty(2 * n_neighbors, dtype=np.uint64)
-    arriving = np.empty(2 * n_neighbors, dtype=np.uint64)
-    low_half = np.uint64(0xFFFFFFFF)
+    longest = 0
+    for position in range(start, stop):
+        longest = max(longest, counts[rows[position]])
+    own_factors = np.empty(longest, dtype=np.float32)
+    keys = np.empty(2 * n_kept, dtype=np.uint64)
+    coarse_shrink = np.float32(shrink)
     for position in range(start, stop):
         row = rows[position]
         first, last = starts[row], starts[row] + counts[row]
-        for at in range(first, last):
-            weight = weights[at] * scale
-            factors[at - first] = 0.0
-            if weight > 0:
-                strength = _strength(form, weight, exponent, k1, own_lengths[position])
-                factors[at - first] = feature_weights[features[at]] * strength
-        n_touched = _add_shared(
-            features[first:last], factors, other_starts, other_counts, entities, strengths, unit,
-            sums, touched,
+        own_features = features[first:last]
+        _factors(
+            own_features, weights[first:last], roots, form, exponent, k1, own_lengths[position],
+            scale, own_factors,
         )  # fmt: skip
+        n_touched = 0
+        # Always in the same order of features: sums, and so ties, do not depend on who came first.
+        order = np.arange(last - first)
+        if len(feature_rank) > 0:
+            order = np.argsort(feature_rank[own_features])
+        for at in order:
+            if own_factors[at] > 0.0:
+                feature = own_features[at]
+                segment = other_starts[feature]
+                end = segment + other_counts[feature]
+                factor = own_factors[at] * roots[feature] if unit else own_factors[at]
+                n_touched = _add_segment(
+                    entities, factors, segment, end, factor, unit, sums, touched, n_touched
+                )
         if selves[position] >= 0:
             sums[selves[position]] = 0.0
-        own, own_other = own_norms[position], other_norms[max(selves[position], 0)]
-        size, floor = 0, np.uint64(0)
-        n_arriving, arriving_floor = 0, np.uint64(0)
+        own = own_norms[position]
+        coarse_own = np.float32(own)
+        size = 0
+        floor = np.uint64(0)
+        # Slightly below what it takes to be kept: most pairs fail it, without a division.
+        bar = np.float32(0.0)
         for at in range(n_touched):
             entity = touched[at]
             shared = sums[entity]
             sums[entity] = 0.0
+            if not shared > bar * (coarse_own * coarse_norms[entity] + coarse_shrink):
+                continue
             if rule == UNION:
                 value = shared / (own + other_norms[entity] - shared + shrink)
             else:
                 value = shared / (own * other_norms[entity] + shrink)
-            key = _float_bits(value) << np.uint64(32)
-            if incoming and shared > 0.0:
-                # The same pair as the other entity sees it: what arrives here from there.
-                back = _float_bits(shared / (norms[entity] * own_other + shrink))
-                if back > arriving_floor:
-                    arriving[n_arriving] = back
-                    n_arriving += 1
-                    if n_arriving == 2 * n_neighbors:
-                        _best_keys_first(arriving, n_arriving, n_neighbors)
-                        n_arriving = n_neighbors
-                        arriving_floor = arriving[:n_arriving].min()
-            if key < floor or key == 0:
+            key = _key(value, rank[entity])
+            if key < floor or key <= _LOW_HALF:
                 continue
-            keys[size] = key | (low_half - np.uint64(rank[entity]))
+            keys[size] = key
             size += 1
-            if size == 2 * n_neighbors:
-                _best_keys_first(keys, size, n_neighbors)
-                size = n_neighbors
-                floor = (keys[:size].min() >> np.uint64(32)) << np.uint64(32)
-        if size > n_neighbors:
-            _best_keys_first(keys, size, n_neighbors)
-            size = n_neighbors
-        if ordered:
-            keys[:size] = np.sort(keys[:size])[::-1]
+            if size == 2 * n_kept:
+                _best_keys_first(keys, size, n_kept)
+                size = n_kept
+                floor = keys[:size].min()
+                if rule != UNION:
+                    bar = np.float32(0.9999) * np.uint32(floor >> _HALF).view(np.float32)
         target = out_at[position]
-        for at in range(size):
-            out_entities[target + at] = by_rank[low_half - (keys[at] & low_half)]
-            value = _float_of(keys[at] >> np.uint64(32))
-            out_values[target + at] = value if power == 1.0 else value**power
-        out_counts[position] = size
-        if incoming and n_arriving >= n_neighbors:
-            _best_keys_first(arriving, n_arriving, n_neighbors)
-            floor_value = _float_of(arriving[:n_neighbors].min())
-            out_floors[position] = floor_value if power == 1.0 else floor_value**power
+        out_counts[position] = _write_row(
+            keys, size, n_kept, ordered, power, by_rank, out_entities[target:], out_values[target:]
+        )
 
 
 @jit
@@ -197,6 +214,60 @@ def row_work(rows, mine, other):
     return work
 
 
+@jit
+def _prune_columns(start, stop, indptr, rows, values, places, n_kept, keep):
+    widest = 0
+    for column in range(start, stop):
+        widest = max(widest, indptr[column + 1] - indptr[column])
+    best = np.empty(widest, dtype=np.int64)
+    best_values = np.empty(widest, dtype=np.float32)
+    for column in range(start, stop):
+        first = indptr[column]
+        size = indptr[column + 1] - first
+        for at in range(size):
+            # Rows come in rank order: an earlier place wins a tie.
+            best[at] = first + at
+            best_values[at] = values[first + at]
+        if size > n_kept:
+            keep_best(best_values, best, size, n_kept)
+            size = n_kept
+        for at in range(size):
+            keep[places[best[at]]] = True
+
+
+def prune_columns(indptr, entities, values, rank, n_kept, n_jobs):
+    """Keep an entry only if it is also among the best `n_kept` of its column.
+
+    Parameters
+    ----------
+    indptr, entities, values : ndarray, int64, int32, float32
+        A square matrix by rows.
+    rank : ndarray of shape (n,), int32
+        A permutation: the row with the lower one wins a tie.
+    n_kept : int
+    n_jobs : int or None
+
+    Returns
+    -------
+    Rows
+    """
+    n = len(indptr) - 1
+    row_of = np.repeat(np.arange(n), np.diff(indptr))
+    by_rank = np.argsort(rank[row_of], kind="stable")
+    column_at, order = assemble.group_by_row(entities[by_rank], n)
+    places = by_rank[order]
+    keep = np.zeros(len(entities), dtype=np.bool_)
+    run_sharded(
+        lambda start, stop: _prune_columns(
+            start, stop, column_at, row_of[places], values[places], places, n_kept, keep
+        ),
+        np.diff(column_at) * 10,
+        n_jobs,
+    )
+    lengths = np.bincount(row_of[keep], minlength=n)
+    return Rows(assemble.offsets(lengths), entities[keep], values[keep])
+
+
 class Comparison(NamedTuple):
     """How two entities are compared: everything but the entities themselves.
 
@@ -205,31 +276,28 @@ class Comparison(NamedTuple):
     feature_weights : ndarray of shape (n_features,), float64
     form, exponent, k1 : int, float, float
         How a weight counts: `RAW`, `BINARY`, `POWER` (weight ** exponent) or `BM25` (k1).
-    strengths : ndarray, float32
-        What the stored weights of the features count for, made by `strengths_of`; empty: 1 each.
+    lengths : ndarray of shape (n_entities,), float64
+        Relative lengths of the entities, for `BM25`.
     scale : float
         Factor on every stored weight.
-    norms, other_norms : ndarray of shape (n_entities,), float64
-        Norm of an entity as the one whose neighbours are sought, and as a neighbour.
+    unit : bool
+        Every weight counts as 1: the values of `other` are not read.
+    other_norms : ndarray of shape (n_entities,), float64
     shrink, rule, power : float, int, float
         ``(shared / (own * other + shrink)) ** power``, or Jaccard's union for `UNION`.
-    incoming : bool
-        Also find, for each row, the value that only `n_neighbors` others exceed or reach when
-        they are the ones who seek neighbours.
     """
 
     feature_weights: np.ndarray
     form: int
     exponent: float
     k1: float
-    strengths: np.ndarray
+    lengths: np.ndarray
     scale: float
-    norms: np.ndarray
+    unit: bool
     other_norms: np.ndarray
     shrink: float
     rule: int
     power: float
-    incoming: bool
 
 
 class Rows(NamedTuple):
@@ -241,34 +309,50 @@ class Rows(NamedTuple):
 
 
 @jit
-def _strengths_of(start, stop, entities, values, form, exponent, k1, lengths, scale, strengths):
-    for at in range(start, stop):
-        weight = values[at] * scale
-        strengths[at] = 0.0
-        if weight > 0:
-            strengths[at] = _strength(form, weight, exponent, k1, lengths[entities[at]])
+def _other_factors(
+    start, stop, starts, counts, entities, values, roots, form, exponent, k1, lengths, scale,
+    factors,
+):  # fmt: skip
+    for feature in range(start, stop):
+        for at in range(starts[feature], starts[feature] + counts[feature]):
+            weight = values[at] * scale
+            factors[at] = 0.0
+            if weight > 0:
+                factors[at] = roots[feature] * _strength(
+                    form, weight, exponent, k1, lengths[entities[at]]
+                )
 
 
-def strengths_of(other, used, form, exponent, k1, lengths, scale):
-    """What each stored weight counts for: float32, parallel to the values of a store.
+def _prepared(other, how, n_jobs):
+    """Roots of the feature weights (float32), and what each stored weight brings; empty if unit.
 
-    Parameters
-    ----------
-    other : tuple of (starts, lengths, indices, values)
-    used : int
-        Entries of the buffers that are in use.
-    form, exponent, k1, lengths, scale
-        As in `Comparison`; `lengths` are those of the entities, relative to their mean (BM25).
+    A pair's sum is made of ``(root * one) * (root * other)``, so it is the same from both sides.
     """
-    _, _, entities, values = other
-    strengths = np.empty(used, dtype=np.float32)
-    _strengths_of(0, used, entities, values, form, exponent, k1, lengths, scale, strengths)
-    return strengths
+    roots = np.sqrt(how.feature_weights).astype(np.float32)
+    if how.unit:
+        return roots, np.empty(0, dtype=np.float32)
+    starts, counts, entities, values = other
+    factors = np.empty(len(values), dtype=np.float32)
+    run_sharded(
+        lambda start, stop: _other_factors(
+            start, stop, starts, counts, entities, values, roots, how.form, how.exponent, how.k1,
+            how.lengths, how.scale, factors,
+        ),  # fmt: skip
+        counts,
+        n_jobs,
+    )
+    return roots, factors
+
+
+def _inverse(rank):
+    by_rank = np.empty(len(rank), dtype=np.int32)
+    by_rank[rank] = np.arange(len(rank), dtype=np.int32)
+    return by_rank
 
 
 def dot_rows(
     rows, selves, own_norms, own_lengths, mine, other, comparison, n_neighbors, rank, *,
-    ordered=False, n_jobs=1,
+    feature_rank=None, ordered=False, n_jobs=1,
 ):  # fmt: skip
     """Find the entities most similar to each of some rows.
 
@@ -286,17 +370,16 @@ def dot_rows(
         At most so many are kept for each row.
     rank : ndarray of shape (n_entities,), int32
         A permutation: the lower wins a tie.
+    feature_rank : ndarray of shape (n_features,), int32, optional
+        Order in which features are added up; as they are stored if None.
     ordered : bool
         Best first within each row.
     n_jobs : int or None
 
     Returns
     -------
-    found : Rows
+    Rows
         int64, int32 and float32; values are positive.
-    floors : ndarray of shape (n_rows,), float32
-        For ``comparison.incoming``: the least value that is among the `n_neighbors` best that
-        arrive at the row; 0 where fewer arrive.
     """
     n_neighbors = max(1, min(n_neighbors, len(rank)))
     work = row_work(rows, mine, other)
@@ -304,24 +387,23 @@ def dot_rows(
     entities = np.empty(out_at[-1], dtype=np.int32)
     values = np.empty(out_at[-1], dtype=np.float32)
     counts = np.zeros(len(rows), dtype=np.int64)
-    floors = np.zeros(len(rows), dtype=np.float32)
-    by_rank = np.empty(len(rank), dtype=np.int32)
-    by_rank[rank] = np.arange(len(rank), dtype=np.int32)
     how = comparison
-    unit = len(how.strengths) == 0
-    strengths = how.strengths if not unit else np.ones(1, dtype=np.float32)
+    roots, factors = _prepared(other, how, n_jobs)
+    coarse_norms = how.other_norms.astype(np.float32)
+    by_rank = _inverse(rank)
+    feature_rank = np.empty(0, dtype=np.int32) if feature_rank is None else feature_rank
     run_sharded(
         lambda start, stop: _dot_rows(
-            start, stop, rows, selves, own_norms, own_lengths, mine, other, how.feature_weights,
-            how.form, how.exponent, how.k1, strengths, how.scale, unit, how.norms,
-            how.other_norms, how.shrink, how.rule, how.power, how.incoming, rank, by_rank, ordered,
-            n_neighbors, out_at, entities, values, counts, floors,
+            start, stop, rows, selves, own_norms, own_lengths, mine, other, factors,
+            how.unit, roots, how.form, how.exponent, how.k1, how.scale, how.other_norms,
+            coarse_norms, how.shrink, how.rule, how.power, rank, by_rank, feature_rank, ordered,
+            n_neighbors, out_at, entities, values, counts,
         ),  # fmt: skip
         work,
         n_jobs,
     )
     indptr = assemble.compact(out_at, counts, [entities, values])
-    return Rows(indptr, entities[: indptr[-1]], values[: indptr[-1]]), floors
+    return Rows(indptr, entities[: indptr[-1]], values[: indptr[-1]])
 
 
 @jit
@@ -354,16 +436,13 @@ def cosine_rows(mine, other, rows, k):
     ones = np.ones(len(other[0]))
     everyone = np.arange(len(mine[0]))
     norms = np.sqrt(row_sums(everyone, mine, ones, squared=True))
-    norms = np.maximum(norms, 1e-300)
-    strengths = strengths_of(other, len(other[3]), RAW, 1.0, 1.0, norms, 1.0)
     comparison = Comparison(
-        ones, RAW, 1.0, 1.0, strengths, 1.0, norms, norms, 0.0, PRODUCT, 1.0, False
+        ones, RAW, 1.0, 1.0, norms, 1.0, False, np.maximum(norms, 1e-300), 0.0, PRODUCT, 1.0
     )
     rank = everyone.astype(np.int32)
-    found, _ = dot_rows(
+    return dot_rows(
         rows, rows, norms[rows], norms[rows], mine, other, comparison, k, rank, ordered=True
     )
-    return found
 
 
 @jit
@@ -402,8 +481,8 @@ def mark_touched(entities, features, mine, other, marked):
 
 @jit
 def _recommend(
-    start, stop, indptr, profile, weights, store, floors, allowed, candidates, candidate_at,
-    excluded, excluded_at, items, scores,
+    start, stop, indptr, profile, weights, store, allowed, candidates, candidate_at, excluded,
+    excluded_at, items, scores,
 ):  # fmt: skip
     starts, counts, neighbours, values = store
     n_items = len(allowed)
@@ -420,12 +499,11 @@ def _recommend(
             for at in range(starts[entity], starts[entity] + counts[entity]):
                 value = max(values[at], np.float32(0.0))
                 item = neighbours[at]
-                if len(floors) > 0:
-                    value = value if value >= floors[item] else np.float32(0.0)
                 before = sums[item]
+                after = before + weight * value
                 touched[n_touched] = item
-                n_touched += (before == 0.0) & (value > 0.0)
-                sums[item] = before + weight * value
+                n_touched += (before == 0.0) & (after != 0.0)
+                sums[item] = after
         for at in range(excluded_at[row], excluded_at[row + 1]):
             # Touched or not: it is skipped below and cleared at the end.
             sums[excluded[at]] = -1.0
@@ -452,7 +530,7 @@ def _recommend(
             sums[excluded[at]] = 0.0
 
 
-def recommend(profiles, store, floors, n_items, k, mask, n_jobs):
+def recommend(profiles, store, n_items, k, mask, n_jobs):
     """Sum the rows of a store for each profile and return the best k items, in one pass.
 
     Parameters
@@ -461,8 +539,6 @@ def recommend(profiles, store, floors, n_items, k, mask, n_jobs):
         Row r adds up ``weights[p] * store[entities[p]]`` over its places p.
     store : tuple of (starts, lengths, indices, values)
         Rows of positive values over items.
-    floors : ndarray of shape (n_items,) or (0,), float32
-        Values below the floor of their item do not count; empty: all do.
     n_items, k : int
     mask : Mask
     n_jobs : int or None
@@ -480,13 +556,13 @@ def recommend(profiles, store, floors, n_items, k, mask, n_jobs):
     if len(mask.allowed) == 0:
         mask = mask._replace(allowed=np.ones(n_items, dtype=np.bool_))
     if n_rows == 1:
-        _recommend(0, 1, indptr, entities, weights, store, floors, *mask, items, scores)
+        _recommend(0, 1, indptr, entities, weights, store, *mask, items, scores)
         return items, scores
     reads = np.concatenate(([0], np.cumsum(store[1][entities])))
     work = np.diff(reads[indptr]) + 50
     run_sharded(
         lambda start, stop: _recommend(
-            start, stop, indptr, entities, weights, store, floors, *mask, items, scores
+            start, stop, indptr, entities, weights, store, *mask, items, scores
         ),
         work,
         n_jobs,
@@ -495,24 +571,20 @@ def recommend(profiles, store, floors, n_items, k, mask, n_jobs):
 
 
 @jit
-def _scores(start, stop, indptr, profile, weights, store, floors, block):
+def _scores(start, stop, indptr, profile, weights, store, block):
     starts, counts, neighbours, values = store
     for row in range(start, stop):
         for place in range(indptr[row], indptr[row + 1]):
             weight = max(weights[place], np.float32(0.0))
             entity = profile[place]
             for at in range(starts[entity], starts[entity] + counts[entity]):
-                item = neighbours[at]
-                value = max(values[at], np.float32(0.0))
-                if len(floors) > 0:
-                    value = value if value >= floors[item] else np.float32(0.0)
-                block[row, item] += weight * value
+                block[row, neighbours[at]] += weight * max(values[at], np.float32(0.0))
         for item in range(block.shape[1]):
             if block[row, item] == 0.0:
                 block[row, item] = np.nan
 
 
-def scores(profiles, store, floors, n_items, n_jobs):
+def scores(profiles, store, n_items, n_jobs):
     """Sum the rows of a store for each profile, as `recommend` does, and return all of it.
 
     Returns
@@ -523,9 +595,7 @@ def scores(profiles, store, floors, n_items, n_jobs):
     indptr, entities, weights = profiles
     block = np.zeros((len(indptr) - 1, n_items), dtype=np.float32)
     run_sharded(
-        lambda start, stop: _scores(
-            start, stop, indptr, entities, weights, store, floors, block
-        ),
+        lambda start, stop: _scores(start, stop, indptr, entities, weights, store, block),
         np.full(len(block), n_items),
         n_jobs,
     )

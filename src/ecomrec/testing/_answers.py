@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 
@@ -94,12 +99,18 @@ def assert_same_models(one: Any, other: Any, what: str) -> None:
         assert_same_answers(first, second, what=what)
 
 
+@contextmanager
+def quick_files() -> Iterator[Path]:
+    """A path for a file, in a folder that is removed; nothing waits for the disk.
+
+    What is checked here is what files hold; a crash is another matter, and syncs dominate.
+    """
+    with tempfile.TemporaryDirectory() as folder, mock.patch.object(os, "fsync"):
+        yield Path(folder, "model.ecomrec")
+
+
 def saved_bytes(model: BaseRecommender) -> bytes:
     """The bytes of the file that `save` writes."""
-    import tempfile
-    from pathlib import Path
-
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "model.ecomrec")
+    with quick_files() as path:
         model.save(path)
         return path.read_bytes()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from ecomrec.base import BaseRecommender
@@ -97,6 +97,8 @@ def for_all(holds: Callable[..., None], *given_by: st.SearchStrategy[Any], share
         deadline=None,
         database=None,
         print_blob=False,
+        report_multiple_bugs=False,
+        phases=(Phase.explicit, Phase.generate, Phase.shrink),
         suppress_health_check=list(HealthCheck),
     )
     quiet(given(*given_by)(holds))()

@@ -84,22 +84,25 @@ def check_threads_see_whole_states(model: BaseRecommender) -> None:
             problems.append(repr(error))
 
     readers = [threading.Thread(target=read) for _ in range(4)]
-    for reader in readers:
-        reader.start()
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-4)
     try:
+        for reader in readers:
+            reader.start()
         for batch in later:
             fitted.partial_fit(batch)
     finally:
         learning.clear()
         for reader in readers:
             reader.join()
+        sys.setswitchinterval(interval)
     assert not problems, f"a reader saw no version of the model: {problems[0]}"
 
 
 _CHILD = """
 import os, pickle, sys, threading, warnings
 warnings.simplefilter("ignore", DeprecationWarning)
-fitted, batch, expected = pickle.load(sys.stdin.buffer)
+fitted, batch, sides, expected = pickle.load(sys.stdin.buffer)
 users = expected.keys
 
 def same(model):
@@ -107,6 +110,11 @@ def same(model):
     return answer.items.tolist() == expected.items.tolist()
 
 assert same(fitted), "the parent itself"
+# Used before it forks, as promised: kernels of every path are loaded.
+used = pickle.loads(pickle.dumps(fitted))
+used.partial_fit(batch)
+used.recommend(users)
+used.fit(batch, **sides)
 busy = threading.Event()
 
 def learn():
@@ -131,7 +139,7 @@ for _ in range(4):
             fine = same(fitted)
             fitted.partial_fit(batch)
             fine = fine and len(fitted.recommend(users)) == len(users)
-            fitted.fit(batch)
+            fitted.fit(batch, **sides)
         finally:
             os._exit(0 if fine else 1)
     failed += os.waitpid(child, 0)[1] != 0
@@ -147,7 +155,7 @@ def check_forked_children_answer(model: BaseRecommender) -> None:
     log = shop_log(model)
     fitted = log.fit(model)
     expected = everything(fitted)
-    message = pickle.dumps((fitted, _plain(log.events.head(9)), expected))
+    message = pickle.dumps((fitted, log.events.head(9), log.sides, expected))
     done = subprocess.run(
         [sys.executable, "-c", _CHILD],
         input=message,
@@ -157,6 +165,3 @@ def check_forked_children_answer(model: BaseRecommender) -> None:
     )
     assert done.returncode == 0, done.stderr.decode()[-2000:]
 
-
-def _plain(events: pd.DataFrame) -> pd.DataFrame:
-    return events.reset_index(drop=True)

@@ -73,14 +73,15 @@ def check_rows_are_full_while_items_are_eligible(model: BaseRecommender) -> None
     for_all(holds, logs(model), ks)
 
 
-@check(ranks)
+@check()
 def check_items_without_evidence_come_by_popularity(model: BaseRecommender) -> None:
     """Behind the items with evidence come the others, at score 0, by their number of users."""
+    values: Any = "rating" if traits_of(model).rates else "weight"
 
     def holds(log: Log) -> None:
         fitted = log.fit(model)
         shop = Interactions.from_table(
-            log.events, half_life=getattr(model, "half_life", None), **log.sides
+            log.events, values=values, half_life=getattr(model, "half_life", None), **log.sides
         )
         matrix = shop.to_scipy().toarray()
         counts = dict(zip(shop.item_ids.tolist(), (matrix > 0).sum(axis=0).tolist(), strict=True))

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import pickle
-import tempfile
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +17,7 @@ from ecomrec.testing._answers import (
     assert_equal_bits,
     assert_same_models,
     everything,
+    quick_files,
     saved_bytes,
 )
 from ecomrec.testing._checks import check, for_all
@@ -27,6 +26,14 @@ from ecomrec.testing._logs import Log, logs, shop_log
 
 def _is_ours(model: BaseRecommender) -> bool:
     return ESTIMATORS.get(type(model).__name__) == type(model).__module__.rpartition(".")[0]
+
+
+def _learn_more(fitted: Any, log: Log) -> None:
+    """Take in a batch, and forget a user if that leaves an event."""
+    fitted.partial_fit(log.events.head(3))
+    gone = log.user_ids[1:2]
+    if len(log.without(gone).events):
+        fitted.forget(users=gone)
 
 
 @check()
@@ -39,7 +46,7 @@ def check_pickle_keeps_answers(model: BaseRecommender) -> None:
         assert_equal_bits(everything(fitted), everything(copy), "a model and its pickle")
         again = pickle.loads(pickle.dumps(copy))
         for one in (fitted, again):
-            one.partial_fit(log.events.head(3)).forget(users=log.user_ids[1:2])
+            _learn_more(one, log)
         assert_equal_bits(everything(fitted), everything(again), "later answers")
 
     for_all(holds, logs(model), share=0.5)
@@ -54,21 +61,22 @@ def check_save_load_keeps_answers(model: BaseRecommender) -> None:
 
     def holds(log: Log) -> None:
         fitted = log.fit(model)
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder, "model.ecomrec")
+        with quick_files() as path:
             fitted.save(path)
-            for options in ({}, {"verify": True}, {"mmap": True}):
+            blob = path.read_bytes()
+            learning = log.fit(model)
+            _learn_more(learning, log)
+            for options in ({"verify": True}, {"mmap": True}):
                 read: Any = type(model).load(path, **options)
                 assert repr(read.get_params()) == repr(fitted.get_params())
                 assert_equal_bits(everything(fitted), everything(read), f"a file with {options}")
-                assert saved_bytes(read) == path.read_bytes(), "a second save differs."
-                for one in (learning := log.fit(model), read):
-                    one.partial_fit(log.events.head(3)).forget(users=log.user_ids[1:2])
+                assert saved_bytes(read) == blob, "a second save differs."
+                _learn_more(read, log)
                 assert_same_models(learning, read, f"a file with {options} and more events")
+            assert path.read_bytes() == blob, "a mapped model wrote to its file."
 
     for_all(holds, logs(model), share=0.25)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "model.ecomrec")
+    with quick_files() as path:
         unfitted = clone(model)
         unfitted.save(path)
         read = type(model).load(path)
@@ -87,8 +95,7 @@ def check_lazy_state_is_saved(model: BaseRecommender) -> None:
     """A model saved right after an update, before anything was asked, loses nothing."""
     log = shop_log(model)
     first, later = log.split(25)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "model.ecomrec")
+    with quick_files() as path:
         fitted = first.fit(model).partial_fit(later.events, **later.sides)
         fitted.save(path)
         copy = pickle.loads(pickle.dumps(fitted))
@@ -104,8 +111,7 @@ def check_lazy_state_is_saved(model: BaseRecommender) -> None:
 def check_foreign_files_are_refused(model: BaseRecommender) -> None:
     """A file of another class, of another kind or cut short is refused with its name."""
     fitted = shop_log(model).fit(model)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "model.ecomrec")
+    with quick_files() as path:
         fitted.save(path)
         manifest, arrays = persistence.read(path)
         blob = path.read_bytes()
