@@ -31,8 +31,8 @@ result = compare(models, train, test, exclude_seen=(True, False))
 result
 
 # %%
-# The bars are 95 % intervals from resampling customers. Every model answers to the same customers, so
-# a difference may be sure although two intervals overlap: read the verdicts above for that.
+# The bars are 95 % intervals from resampling customers. Every model answers to the same customers,
+# so a difference may be sure although two intervals overlap: read the verdicts above for that.
 
 fig, ax = plt.subplots(layout="constrained")
 result.plot("ndcg", ax=ax)

@@ -7,7 +7,8 @@ visitor without an account, and take in what happens next.
 """
 
 # %%
-# The bundled shop is a year of purchases and returns. A return takes a purchase back, so it weighs -1.
+# The bundled shop is a year of purchases and returns. A return takes a purchase back, so it
+# weighs -1.
 
 import pandas as pd
 
@@ -28,7 +29,8 @@ recs = model.recommend([12350, 12353, 12358], k=3).to_frame()
 recs.merge(shop.items, on="item_id")
 
 # %%
-# Why is the first of them shown this? Each row is something that they bought, and its part of the score.
+# Why is the first of them shown this? Each row is something that they bought, and its part of the
+# score.
 
 best = recs["item_id"].iloc[0]
 why = model.explain(12350, best)

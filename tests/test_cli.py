@@ -930,7 +930,8 @@ for name in model_names():
         targets = ["ranking", "rating"] if "rating" in frame and "target" in estimator._param_rules else [None]
         for target in targets:
             model = estimator() if target is None else estimator(target=target)
-            model.fit(frame[:2000], items=shop.items, users=shop.users)
+            items = shop.items.assign(available=True) if frame is events else shop.items
+            model.fit(frame[:2000], items=items, users=shop.users)
             with tempfile.TemporaryDirectory() as folder:
                 model.save(folder + "/m.ecomrec")
                 mapped = ecomrec.load(folder + "/m.ecomrec", mmap=True)
@@ -948,6 +949,10 @@ for name in model_names():
                     model.forget(users=users[5:6], items=items[7:8])
                     model.refresh()
                     used += 1
+    matrix = estimator().fit(np.eye(20) + np.eye(20, k=3))
+    matrix.partial_fit(np.ones((3, 20)))
+    matrix.recommend([0, 1])
+    matrix.similar_items([4])
 print(used, "models", sum(sum(k.stats.cache_hits.values()) for k in kernels()), "hits")
 for kernel in kernels():
     for signature, misses in kernel.stats.cache_misses.items():

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
+from datetime import timedelta
 from functools import cached_property
 from importlib import import_module
 from os import PathLike
@@ -320,7 +321,7 @@ class BaseRecommender(BaseEstimator):
             state = fresh
             keys, query, known = self._query(state, users, history)
         if not known.all() and unknown == "raise":
-            _raise_unknown(keys, known, history is not None)
+            _raise_unknown(keys, known, _SKIP, history is not None)
         mask = self._mask(state, query, candidates, exclude, exclude_seen)
         items, scores = self._top_k(state, query, k, mask)
         if (items[:, -1] < 0).any():
@@ -430,7 +431,7 @@ class BaseRecommender(BaseEstimator):
                 break
             state = fresh
         if not known.all() and unknown == "raise":
-            _raise_unknown(keys, known, False)
+            _raise_unknown(keys, known, _SKIP)
         n = len(rows)
         found = np.full((n, check_k(k)), -1, dtype=np.int32)
         scores = np.full((n, k), np.nan, dtype=np.float32)
@@ -467,10 +468,10 @@ class BaseRecommender(BaseEstimator):
         while True:
             row = int(state.interactions.items.rows([item])[0])
             if row < 0:
-                _raise_unknown([item], np.zeros(1, dtype=bool), False)
+                _raise_unknown([item], np.zeros(1, dtype=bool))
             _, query, known = self._query(state, users, histories)
             if not known.all():
-                _raise_unknown([user if history is None else 0], known, history is not None)
+                _raise_unknown([user], known, histories=history is not None)
             fresh = self._freshen(state, query)
             if fresh is state:
                 break
@@ -524,7 +525,7 @@ class BaseRecommender(BaseEstimator):
         The file holds arrays and a manifest, never pickled objects. It is written under another
         name, synced and renamed: a crash leaves the old file whole.
         """
-        params = {name: persistence.pack_value(v) for name, v in self.get_params(False).items()}
+        params = {name: _packed(v) for name, v in self.get_params(False).items()}
         manifest: dict[str, Any] = {
             "class": type(self).__name__,
             "library_version": __version__,
@@ -693,7 +694,7 @@ class BaseRecommender(BaseEstimator):
             keys, rows = found, np.full(len(found), -1, dtype=np.int64)
             profiles = given
         else:
-            profiles = stored_profiles(shop, rows).plus(given, shop.n_items)
+            profiles = stored_profiles(shop, rows).plus(given, shop.kind)
         known = (rows >= 0) | (np.diff(given.indptr) > 0)
         return keys, Query(rows, profiles, False), known
 
@@ -801,24 +802,31 @@ def _known_rows(ids: IdMap, wanted: Any, name: str) -> np.ndarray:
     keys = id_list(wanted, name)
     rows = ids.rows(keys)
     if (rows < 0).any():
-        _raise_unknown(keys, rows >= 0, False)
+        _raise_unknown(keys, rows >= 0, "Leave them out; nothing was forgotten.")
     return np.unique(rows)
 
 
+_SKIP = "Pass unknown='skip' to leave their rows empty."
+
+
 def _raise_unknown(
-    keys: Sequence[Any] | np.ndarray, known: np.ndarray, histories: bool
+    keys: Sequence[Any] | np.ndarray,
+    known: np.ndarray,
+    advice: str = "",
+    histories: bool = False,
 ) -> None:
     missing = np.flatnonzero(~known)
     if histories:
-        raise UnknownIdError(
-            f"no item of the histories in rows {missing[:5].tolist()} is known. Pass "
-            "unknown='skip' to leave their rows empty."
-        )
-    listing = [keys[row] for row in missing[:5]]
-    more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
-    raise UnknownIdError(
-        f"ids not seen in fit: {listing}{more}. Pass unknown='skip' to leave their rows empty."
-    )
+        message = f"no item of the histories in rows {missing[:5].tolist()} is known."
+    else:
+        listing = [_plain(keys[row]) for row in missing[:5]]
+        more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+        message = f"ids not seen in fit: {listing}{more}."
+    raise UnknownIdError(f"{message} {advice}".rstrip())
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _rows_of_lists(
@@ -863,6 +871,13 @@ def _rows_alone(shop: Interactions, rows: np.ndarray, axis: str) -> Query:
 
 def _slice_query(query: Query, rows: slice) -> Query:
     return Query(query.users[rows], query.profiles.part(rows), query.as_stored)
+
+
+def _packed(value: Any) -> Any:
+    """A parameter as JSON; pandas' own durations as the NumPy ones that they are."""
+    if isinstance(value, timedelta) and type(value) is not timedelta:
+        value = np.timedelta64(value)
+    return persistence.pack_value(value)
 
 
 def _pack_state(state: State) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -925,6 +940,10 @@ def _unpack_state(
     for name, form in manifest["learned"].items():
         if "rows" in form:
             learned[name] = _unpack_rows(f"learned.{name}", arrays, form["rows"])
+            n = learned[name].n_rows
+            if n not in shop.shape:
+                raise FileFormatError(f"{name} has {n} rows for {shop.shape} users and items.")
+            _check_rows(learned[name], n, n)
         elif "array" in form:
             learned[name] = arrays[f"learned.{name}"]
         else:
@@ -936,16 +955,22 @@ def _unpack_state(
 
 def _unpack_rows(name: str, arrays: dict[str, np.ndarray], n_columns: int) -> RowStore:
     columns = tuple(arrays[f"{name}.{number}"] for number in range(n_columns))
-    return RowStore.from_csr(arrays[f"{name}.indptr"], columns)
+    indptr = arrays[f"{name}.indptr"]
+    if (
+        indptr.ndim != 1
+        or len(indptr) == 0
+        or indptr[0] != 0
+        or (np.diff(indptr) < 0).any()
+        or any(values.shape != (indptr[-1],) for values in columns)
+    ):
+        raise FileFormatError(f"the rows of {name} do not fit their entries; the file is damaged.")
+    return RowStore.from_csr(indptr, columns)
 
 
 def _check_rows(store: RowStore, n_rows: int, n_columns: int) -> None:
     """Refuse rows that would make a kernel read beyond its arrays."""
     indices = store.columns[0]
-    if (
-        store.n_rows != n_rows
-        or (store.lengths < 0).any()
-        or any(len(values) != store.n_entries for values in store.columns)
-        or (len(indices) and (indices.min() < 0 or indices.max() >= n_columns))
+    if store.n_rows != n_rows or (
+        len(indices) and (indices.min() < 0 or indices.max() >= n_columns)
     ):
         raise FileFormatError("the stored matrix does not fit its ids; the file is damaged.")

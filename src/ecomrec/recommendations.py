@@ -106,7 +106,9 @@ class Recommendations:
                 for item, score in zip(self.items[row, :4].tolist(), self.scores[row, :4], strict=True)
                 if not np.isnan(score)
             )
-            lines.append(f"  {self.keys[row]!r}: {shown}{', ...' if k > 4 else ''}")
+            key = self.keys[row]
+            key = key.item() if isinstance(key, np.generic) else key
+            lines.append(f"  {key!r}: {shown}{', ...' if k > 4 else ''}")
         return "\n".join(lines + (["  ..."] if n > 5 else []))
 
     def _repr_html_(self) -> str:

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import uuid
 from collections import defaultdict
+from itertools import chain
 
 import hypothesis.strategies as st
 import numpy as np
@@ -613,7 +614,7 @@ def test_siblings_never_see_each_others_rows(how, data):
         (three, [batches[3]]),
         (one_more, [batches[0], batches[2]]),
     ):
-        expected = Interactions.from_table(table(rows + sum(parts, []), **how))
+        expected = Interactions.from_table(table([*rows, *chain.from_iterable(parts)], **how))
         assert_equal(shop, expected, rel=1e-6 if how.get("values") == "rating" else 0.0)
         assert_derived_agrees(shop)
 

@@ -29,6 +29,7 @@ class NeighborModel(BaseRecommender):
     forget_exact_ = True
 
     target: str
+    weighting: str
     n_jobs: int | None
 
     def _chosen(self, name: str) -> Any:
@@ -56,6 +57,11 @@ class NeighborModel(BaseRecommender):
             raise ValueError(
                 f"{name}: similarity for target={self.target!r} must be one of "
                 f"{', '.join(map(repr, similarities))}; got {self._chosen('similarity')!r}."
+            )
+        if getattr(self, "weighting", "none") != "none" and self._chosen("similarity") != "cosine":
+            raise ValueError(
+                f"{name}: weighting={self.weighting!r} needs similarity='cosine'; "
+                f"got {self._chosen('similarity')!r}."
             )
         if rating and getattr(self, "half_life", None) is not None:
             raise ValueError(f"{name}: half_life fades weights, not ratings; leave it None.")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,7 +14,7 @@ from ecomrec.base import BaseRecommender, Query, State
 from ecomrec.data.interactions import Change, Interactions
 from ecomrec.data.tables import USER, read_attribute
 from ecomrec.data.timestamps import HalfLife, duration
-from ecomrec.kernels import assemble
+from ecomrec.kernels import ranking
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,6 +24,19 @@ class _Learned:
     totals: np.ndarray
     groups: np.ndarray
     names: np.ndarray
+
+    @cached_property
+    def lists(self) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+        """Items with evidence, best first (int32), and all totals, by group; made on first use."""
+        return {}
+
+    def best(self, group: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the list and the totals of one group (0: overall)."""
+        if group not in self.lists:
+            totals = self.totals[group] if group else self.totals.sum(axis=0)
+            order = np.argsort(-totals, kind="stable").astype(np.int32)
+            self.lists[group] = order[totals[order] > 0], totals
+        return self.lists[group]
 
 
 class Popularity(BaseRecommender):
@@ -158,14 +172,38 @@ class Popularity(BaseRecommender):
     def _factor(self, shop: Interactions) -> float:
         return shop.scale if self.count == "weights" else 1.0
 
+    def _check_params(self) -> None:
+        super()._check_params()
+        if self.half_life is not None and self.count == "users":
+            raise ValueError(
+                "Popularity: half_life fades weights; pass count='weights' with it, or leave it "
+                "None."
+            )
+
+    def _group_of(self, state: State, query: Query) -> np.ndarray:
+        groups: np.ndarray = np.where(query.users >= 0, state.learned.groups[query.users], 0)
+        return groups
+
+    def _top_k(
+        self, state: State, query: Query, k: int, mask: ranking.Mask
+    ) -> tuple[np.ndarray, np.ndarray]:
+        items = np.full((len(query.users), k), -1, dtype=np.int32)
+        scores = np.full((len(query.users), k), np.nan, dtype=np.float32)
+        groups = self._group_of(state, query)
+        factor = self._factor(state.interactions)
+        for group in np.unique(groups):
+            order, totals = state.learned.best(int(group))
+            rows = np.flatnonzero(groups == group)
+            values = (totals * factor).astype(np.float32)
+            ranking.take_in_order(order, values, rows, k, mask, items, scores)
+        return items, scores
+
     def _score(self, state: State, query: Query) -> np.ndarray:
-        known: _Learned = state.learned
-        overall = known.totals.sum(axis=0)
-        table = np.where(known.totals > 0, known.totals, np.nan)
-        table[0] = np.where(overall > 0, overall, np.nan)
-        table *= self._factor(state.interactions)
-        groups = np.where(query.users >= 0, known.groups[query.users], 0)
-        return table.astype(np.float32)[groups]
+        block = np.stack(
+            [state.learned.best(int(group))[1] for group in self._group_of(state, query)]
+        )
+        block = np.where(block > 0, block * self._factor(state.interactions), np.nan)
+        return block.astype(np.float32)
 
     def _explain(
         self, state: State, query: Query, item: int

@@ -72,10 +72,12 @@ def is_cached() -> bool:
 def use_model(estimator: type[Any]) -> None:
     """Call everything that one estimator can do: its defaults on all data, its variants on one."""
     tables = list(_tables())
+    items = tables[0][["item_id"]].drop_duplicates().assign(available=True)
     targets = [{"target": "rating"}] if "target" in estimator._param_rules else []
     for params in ({}, *targets):
         for events in tables:
             _use(estimator(**params), events)
+        _use(estimator(**params), tables[0], items)
     for params in _variants(estimator):
         for common in ({}, *targets):
             _use(estimator(**{**common, **params}), tables[0])
@@ -105,13 +107,13 @@ def _tables() -> Iterator[pd.DataFrame]:
     yield plain
 
 
-def _use(model: Any, events: pd.DataFrame) -> None:
+def _use(model: Any, events: pd.DataFrame, items: pd.DataFrame | None = None) -> None:
     """Fit and ask one model for everything, update it, and do so with what a file gives."""
     from ecomrec.base import load
 
     with suppress(ValueError):
         # Parameters that do not go together, or not with these events, are refused here.
-        model.fit(events)
+        model.fit(events, items=items)
     if not model.__sklearn_is_fitted__():
         return
     # Nothing new, then a pair that is new, then a user and an item that nobody has seen.

@@ -40,17 +40,22 @@ class Profiles(NamedTuple):
         inside = slice(indptr[0], indptr[-1])
         return Profiles(indptr - indptr[0], self.items[inside], self.weights[inside])
 
-    def plus(self, other: Profiles, n_items: int) -> Profiles:
-        """Return the profiles with the weights of others, row by row, added."""
+    def plus(self, other: Profiles, kind: str) -> Profiles:
+        """Return the profiles with others, row by row: weights add up, later ratings replace."""
         n = len(self.indptr) - 1
         rows = [np.repeat(np.arange(n), np.diff(part.indptr)) for part in (self, other)]
+        columns = [(self.items, self.weights), (other.items, other.weights)]
+        if kind == "rating":
+            width = int(max(self.items.max(initial=0), other.items.max(initial=0))) + 1
+            again = np.isin(rows[0] * width + self.items, rows[1] * width + other.items)
+            rows[0], columns[0] = rows[0][~again], (self.items[~again], self.weights[~again])
         return _assembled(
             np.concatenate(rows),
-            np.concatenate((self.items, other.items)),
-            np.concatenate((self.weights, other.weights)).astype(np.float64),
+            np.concatenate([items for items, _ in columns]),
+            np.concatenate([weights for _, weights in columns]).astype(np.float64),
             n,
             _NO_TIMES,
-            "weight",
+            kind,
         )
 
 

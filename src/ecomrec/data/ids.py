@@ -13,7 +13,14 @@ from ecomrec.exceptions import DataError
 if TYPE_CHECKING:
     import pandas as pd
 
-_KINDS: dict[type, str] = {str: "str", bytes: "bytes", uuid.UUID: "uuid", tuple: "tuple"}
+_KINDS: dict[type, str] = {
+    str: "str",
+    np.str_: "str",
+    bytes: "bytes",
+    np.bytes_: "bytes",
+    uuid.UUID: "uuid",
+    tuple: "tuple",
+}
 _ALLOWED = "str, int, bytes, UUID, or tuples of these"
 
 
@@ -98,12 +105,7 @@ class IdMap:
         return self._table
 
     def _integer_rows(self, ids: Iterable[Any]) -> np.ndarray:
-        values = ids if isinstance(ids, np.ndarray) else np.array(list(ids))
-        if values.dtype.kind not in "iu":
-            values = np.array([_as_integer(i) for i in np.asarray(values, object).ravel()], int)
-        elif values.dtype == np.uint64:
-            values = np.where(values > np.uint64(2**63 - 1), np.uint64(2**63 - 1), values)
-        values = values.astype(np.int64, copy=False)
+        values = _as_integers(ids)
         if self._keys is None:
             ordered = bool(np.all(self.ids[1:] > self.ids[:-1]))
             self._order = None if ordered else np.argsort(self.ids)
@@ -122,6 +124,21 @@ def _hashable(value: Any) -> bool:
     except TypeError:
         return False
     return True
+
+
+def _as_integers(ids: Iterable[Any]) -> np.ndarray:
+    """Return ids as int64; -1, which is never an id, for what is no integer that fits."""
+    if isinstance(ids, np.ndarray) and ids.dtype.kind in "iu":
+        if ids.dtype == np.uint64:
+            return np.where(ids > np.uint64(2**63 - 1), np.int64(-1), ids.astype(np.int64))
+        return ids.astype(np.int64, copy=False)
+    listed = ids.tolist() if isinstance(ids, np.ndarray) else list(ids)
+    if set(map(type, listed)) <= {int}:
+        try:
+            return np.array(listed, dtype=np.int64)
+        except OverflowError:
+            pass
+    return np.fromiter((_as_integer(i) for i in listed), dtype=np.int64, count=len(listed))
 
 
 def _as_integer(value: Any) -> int:
@@ -168,7 +185,19 @@ def encode_ids(column: Any, name: str) -> tuple[np.ndarray, np.ndarray, str]:
     """
     import pandas as pd
 
-    codes, uniques = pd.factorize(column)
+    if isinstance(column, pd.Series) and isinstance(column.dtype, np.dtype):
+        column = column.to_numpy()
+    if isinstance(column, np.ndarray) and column.dtype.kind == "i":
+        coded = _encode_dense(column, name)
+        if coded is not None:
+            return (*coded, "int")
+    try:
+        codes, uniques = pd.factorize(column)
+    except TypeError:
+        strange = next(value for value in column if not _hashable(value))
+        raise DataError(
+            f"{name} holds {type(strange).__name__} values; ids are {_ALLOWED}."
+        ) from None
     ids, kind = check_ids(uniques, name)
     if len(ids) >= 2**31:
         raise DataError(f"{name} has {len(ids)} distinct ids; at most 2**31 - 1 fit.")
@@ -176,6 +205,21 @@ def encode_ids(column: Any, name: str) -> tuple[np.ndarray, np.ndarray, str]:
     rank = np.empty(len(ids), dtype=np.int32)
     rank[order] = np.arange(len(ids), dtype=np.int32)
     return rank[codes], ids[order], kind
+
+
+def _encode_dense(column: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray] | None:
+    """Number integers that lie close together by a table instead of by hashing; else None."""
+    if not len(column):
+        return None
+    lowest, highest = int(column.min()), int(column.max())
+    width = highest - lowest + 1
+    if width > 2 * len(column) + 1000 or width >= 2**31 or lowest <= -1 <= highest:
+        return None
+    present = np.zeros(width, dtype=bool)
+    offsets = column - lowest if lowest else column
+    present[offsets] = True
+    numbers = np.cumsum(present, dtype=np.int32) - np.int32(1)
+    return numbers[offsets], np.flatnonzero(present).astype(np.int64) + lowest
 
 
 def check_ids(values: pd.Index | np.ndarray, name: str) -> tuple[np.ndarray, str]:
@@ -188,10 +232,18 @@ def check_ids(values: pd.Index | np.ndarray, name: str) -> tuple[np.ndarray, str
     if kind == "O":
         return _check_objects(array, name)
     if kind == "f":
-        whole = array.astype(np.int64) if np.all(np.abs(array) < 2**53) else None
-        if whole is None or not np.array_equal(whole, array):
-            raise DataError(f"{name} holds fractions such as {array[0]!r}; ids are {_ALLOWED}.")
-        array = whole
+        fractions = array[array != np.floor(array)]
+        fractions = fractions if len(fractions) else array[np.isinf(array)]
+        if len(fractions):
+            raise DataError(
+                f"{name} holds fractions such as {fractions[0].item()}; ids are {_ALLOWED}."
+            )
+        if np.any(np.abs(array) >= 2**53):
+            raise DataError(
+                f"{name} holds {array[np.argmax(np.abs(array))].item()}, and floats beyond 2**53 "
+                "are not exact ids. Convert the column to integers or strings."
+            )
+        array = array.astype(np.int64)
     elif kind == "u" and len(array) and array.max() > np.iinfo(np.int64).max:
         raise DataError(
             f"{name} holds {array.max()}, beyond the largest integer id 2**63 - 1. Use strings."
@@ -209,7 +261,7 @@ def _check_objects(array: np.ndarray, name: str) -> tuple[np.ndarray, str]:
         if any(not -(2**63) <= value < 2**63 for value in array):
             raise DataError(f"{name} holds integers beyond 2**63 - 1. Use strings.")
         return check_ids(array.astype(np.int64), name)
-    kinds = {next((k for base, k in _KINDS.items() if issubclass(t, base)), "") for t in types}
+    kinds = {_KINDS.get(t, "") for t in types}
     if len(kinds) > 1:
         examples = {type(value).__name__: value for value in array}
         raise DataError(
@@ -220,7 +272,22 @@ def _check_objects(array: np.ndarray, name: str) -> tuple[np.ndarray, str]:
     kind = kinds.pop() if kinds else "str"
     if not kind:
         raise DataError(f"{name} holds {types.pop().__name__} values; ids are {_ALLOWED}.")
+    if kind == "tuple":
+        for value in array:
+            _check_tuple(value, value, name)
     return array, kind
+
+
+def _check_tuple(part: tuple[Any, ...], whole: tuple[Any, ...], name: str) -> None:
+    for element in part:
+        if type(element) is tuple:
+            _check_tuple(element, whole, name)
+        elif type(element) not in _KINDS and (
+            not isinstance(element, (int, np.integer)) or isinstance(element, bool)
+        ):
+            raise DataError(
+                f"{name} holds tuples with {type(element).__name__} {whole!r}; ids are {_ALLOWED}."
+            )
 
 
 def _sorted_order(ids: np.ndarray, name: str) -> np.ndarray:

@@ -144,10 +144,8 @@ class Interactions:
             listed_items,
         )
         weights = shop._decayed(events)
-        times = _NO_TIMES if events.times is None else events.times
-        del events
         indptr, columns = _merged(
-            user_codes, len(user_map), item_codes, weights, times, None, shop.kind, n_jobs
+            user_codes, len(user_map), item_codes, weights, events.times, None, shop.kind, n_jobs
         )
         return replace(shop, by_user=RowStore.from_csr(indptr, columns).with_room())
 
@@ -437,7 +435,7 @@ class Interactions:
             len(touched),
             np.concatenate((old[0], item_rows)),
             np.concatenate((old[1].astype(np.float64), new_weights)),
-            np.concatenate((old[2], times)) if self.timed and times is not None else _NO_TIMES,
+            np.concatenate((old[2], _NO_TIMES if times is None else times)) if self.timed else None,
             np.concatenate((old[-1], new_counts)) if self.kind == "rating" else None,
             self.kind,
             1,
@@ -499,7 +497,7 @@ def _merged(
     n_users: int,
     item_codes: np.ndarray,
     values: np.ndarray,
-    times: np.ndarray,
+    times: np.ndarray | None,
     counts: np.ndarray | None,
     kind: str,
     n_jobs: int | None,
@@ -508,15 +506,18 @@ def _merged(
     indptr, order = assemble.group_by_row(user_codes, n_users)
     columns = item_codes[order].astype(np.int32, copy=False)
     values = values[order] if len(values) else values
-    times = times[order] if len(times) else times
+    timed = [] if times is None else [times[order]]
+    sorted_times = timed[0] if timed else _NO_TIMES
     if kind == "rating":
         ones = np.ones(len(order), dtype=np.int32) if counts is None else counts[order]
         values = values if len(values) else np.ones(len(order))
-        lengths, data = assemble.merge_ratings(indptr, columns, values, times, ones, n_jobs)
-        parts = [columns, data] + ([times] if len(times) else []) + [ones]
+        lengths, data = assemble.merge_ratings(
+            indptr, columns, values, sorted_times, ones, n_jobs
+        )
+        parts = [columns, data, *timed, ones]
     else:
-        lengths, data = assemble.merge_weights(indptr, columns, values, times, n_jobs)
-        parts = [columns, data] + ([times] if len(times) else [])
+        lengths, data = assemble.merge_weights(indptr, columns, values, sorted_times, n_jobs)
+        parts = [columns, data, *timed]
     indptr = assemble.compact(indptr, lengths, parts)
     return indptr, tuple(values[: indptr[-1]] for values in parts)
 

@@ -43,6 +43,8 @@ def to_frame(table: Any, name: str) -> nw.DataFrame[Any]:
     """Wrap a pandas, Polars or Arrow table."""
     try:
         return nw.from_native(table, eager_only=True)
+    except nw.exceptions.DuplicateError:
+        raise _twice(getattr(table, "column_names", table.columns), name) from None
     except TypeError:
         raise DataError(
             f"{name} must be a pandas, Polars or Arrow table, Interactions, or a users x items "
@@ -50,12 +52,15 @@ def to_frame(table: Any, name: str) -> nw.DataFrame[Any]:
         ) from None
 
 
+def _twice(columns: Any, what: str) -> DataError:
+    names = [str(column) for column in columns]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    return DataError(f"{what} has the columns {twice} twice. Rename or drop one of each.")
+
+
 def require_columns(frame: nw.DataFrame[Any], names: Sequence[str], what: str) -> None:
     """Refuse a table that lacks columns, naming what it has instead."""
     found = list(frame.columns)
-    twice = sorted({str(c) for c in found if found.count(c) > 1})
-    if twice:
-        raise DataError(f"{what} has the columns {twice} twice. Rename or drop one of each.")
     missing = [name for name in names if name not in found]
     if not missing:
         return
@@ -96,9 +101,10 @@ def read_events(
     if TIME in frame.columns:
         columns[TIME] = frame[TIME]
     gaps = {name: column.is_null().to_numpy() for name, column in columns.items()}
-    for name in (USER, ITEM):
-        if frame[name].dtype.is_float():
-            gaps[name] = gaps[name] | np.isnan(frame[name].to_numpy())
+    for name, column in columns.items():
+        if column.dtype.is_float():
+            # Polars and Arrow tell NaN from null.
+            gaps[name] = gaps[name] | np.isnan(column.to_numpy().astype(np.float64))
     if strength is not None:
         gaps[value_name] = np.isnan(strength)
         _refuse_infinite(strength, value_name)
@@ -133,6 +139,9 @@ def _strength(
 
 
 def _numbers(column: Any, name: str) -> np.ndarray:
+    kind = getattr(getattr(column, "dtype", None), "kind", "")
+    if kind in ("M", "m", "c"):
+        raise DataError(f"{name} must hold numbers; got {column.dtype}.")
     try:
         if hasattr(column, "to_numpy") and hasattr(column, "dtype") and hasattr(column, "isna"):
             numbers = column.to_numpy(dtype=np.float64, na_value=np.nan)
@@ -174,8 +183,14 @@ def _complete_rows(
 
 def _native(column: nw.Series[Any]) -> Any:
     """Return a pandas column as it is and any other as a NumPy array."""
-    native = column.to_native()
-    return native if column.implementation.is_pandas() else column.to_numpy()
+    if column.implementation.is_pandas():
+        return column.to_native()
+    if column.dtype.is_numeric() or column.dtype.is_temporal():
+        return column.to_numpy()
+    # Fixed-width text would cut trailing NULs and take the longest id's room for every row.
+    cells = np.empty(len(column), dtype=object)
+    cells[:] = column.to_list()
+    return cells
 
 
 def read_ids(table: Any, column: str, what: str) -> tuple[nw.DataFrame[Any], Any]:
@@ -187,7 +202,7 @@ def read_ids(table: Any, column: str, what: str) -> tuple[nw.DataFrame[Any], Any
     if gaps:
         raise DataError(f"{what} has {gaps} rows without {column}. Drop them first.")
     if ids.n_unique() != len(ids):
-        twice = ids.filter(ids.is_duplicated())[0]
+        twice = ids.filter(ids.is_duplicated()).to_list()[0]
         raise DataError(f"{what} has more than one row for {column} {twice!r}. Keep one of each.")
     return frame, _native(ids)
 

@@ -37,6 +37,7 @@ def to_nanoseconds(times: Any, name: str = "timestamp") -> np.ndarray:
     import pandas as pd
 
     series = pd.Series(times) if not isinstance(times, pd.Series) else times
+    series = series.infer_objects()
     if pd.api.types.is_bool_dtype(series.dtype):
         raise DataError(f"{name} must hold times; got booleans.")
     if pd.api.types.is_numeric_dtype(series.dtype):
@@ -78,6 +79,12 @@ def _from_seconds(series: pd.Series, name: str) -> np.ndarray:
 def _parse(series: pd.Series, name: str) -> pd.Series:
     import pandas as pd
 
+    mixed = series.map(lambda value: isinstance(value, (int, float)) and value == value)
+    if mixed.any():
+        raise DataError(
+            f"{name} mixes numbers such as {series[mixed].iloc[0]!r} with other times. Convert the "
+            "column to one type."
+        )
     parsed = pd.to_datetime(series, utc=True, errors="coerce", format="ISO8601")
     bad = parsed.isna() & series.notna()
     if bad.any():
@@ -94,7 +101,8 @@ def half_life_nanoseconds(half_life: HalfLife) -> float:
 
     if half_life is None:
         return float("inf")
-    if isinstance(half_life, (str, datetime.timedelta, np.timedelta64)):
+    bare = isinstance(half_life, str) and half_life.strip().replace(".", "", 1).isdigit()
+    if isinstance(half_life, (str, datetime.timedelta, np.timedelta64)) and not bare:
         try:
             value = pd.Timedelta(half_life)
         except ValueError:
@@ -119,5 +127,5 @@ def duration() -> Rule:
     return Rule(
         "None or a positive duration such as '30D' or a timedelta",
         lambda value: succeeds(half_life_nanoseconds, value),
-        (0, 30, "soon", "-1D"),
+        (0, 30, "30", "soon", "-1D"),
     )

@@ -200,7 +200,8 @@ def intra_list_diversity(items: Any, item_ids: ArrayLike, vectors: Any, k: int =
     Notes
     -----
     1 - sum of cosines / number of pairs. With unit vectors, the sum of cosines over pairs is
-    ``(|sum of vectors|^2 - sum of |vector|^2) / 2``, so the cost grows with k, not with its square.
+    ``(|sum of vectors|^2 - sum of |vector|^2) / 2``, so the cost grows with
+    k, not with its square.
 
     Examples
     --------

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
-from numba.core import caching, config
+from numba.core import caching, compiler_lock, config
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -24,6 +24,10 @@ _LOCATORS = ",".join(
     )
 )
 _warned = False
+
+if hasattr(os, "register_at_fork"):
+    # A thread that was compiling when its process forked would leave this lock taken for ever.
+    os.register_at_fork(after_in_child=lambda: compiler_lock.global_compiler_lock.__init__())
 
 
 class PopulatedCacheLocator(caching._SourceFileBackedLocatorMixin, caching._CacheLocator):

@@ -13,6 +13,7 @@ from ecomrec.kernels._jit import jit
 NOTHING = np.empty(0, dtype=np.int32)
 EVERYTHING = np.empty(0, dtype=np.bool_)
 NO_OFFSETS = np.empty(0, dtype=np.int64)
+_NO_VALUES = np.empty(0, dtype=np.float32)
 
 
 class Mask(NamedTuple):
@@ -189,9 +190,8 @@ def top_k(block, k, mask, n_jobs=1):
 
 @jit
 def _fill(
-    rows, order, allowed, candidates, candidate_at, excluded, excluded_at, items, scores
+    rows, order, n_items, values, allowed, candidates, candidate_at, excluded, excluded_at, items, scores
 ):
-    n_items = len(order)
     k = items.shape[1]
     # 1: a candidate; 2: taken or excluded.
     mark = np.zeros(n_items, dtype=np.int8)
@@ -217,9 +217,15 @@ def _fill(
             if len(candidate_at) > 0 and mark[item] != 1:
                 continue
             items[row, size] = item
-            scores[row, size] = floor
+            scores[row, size] = values[item] if len(values) > 0 else floor
             size += 1
-        mark[:] = 0
+        for at in range(size):
+            mark[items[row, at]] = 0
+        for at in range(excluded_at[row], excluded_at[row + 1]):
+            mark[excluded[at]] = 0
+        if len(candidate_at) > 0:
+            for at in range(candidate_at[row], candidate_at[row + 1]):
+                mark[candidates[at]] = 0
 
 
 def fill_by_popularity(items, scores, order, mask):
@@ -236,7 +242,24 @@ def fill_by_popularity(items, scores, order, mask):
     """
     rows = np.flatnonzero(items[:, -1] < 0)
     if len(rows):
-        _fill(rows, order, *mask, items, scores)
+        _fill(rows, order, len(order), _NO_VALUES, *mask, items, scores)
+
+
+def take_in_order(order, values, rows, k, mask, items, scores):
+    """Give some rows, in place, the first k eligible items of an order, with their values.
+
+    Parameters
+    ----------
+    order : ndarray of shape (n,), int32
+        Items, best first; those left out are never taken.
+    values : ndarray of shape (n_items,), float32
+    rows : ndarray, int64
+    k : int
+    mask : Mask
+    items, scores : ndarray of shape (n_rows, k), int32 and float32
+        Filled with -1 and NaN.
+    """
+    _fill(rows, order, len(values), values, *mask, items, scores)
 
 
 def no_rows(n_rows):

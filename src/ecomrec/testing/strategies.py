@@ -147,7 +147,11 @@ def interactions(
 
     Parameters
     ----------
-    n_users, n_items, min_events, max_events, ids, values, timestamps
+    n_users, n_items, min_events, max_events : int
+        As in `event_tables`.
+    ids, values : str, optional
+        As in `event_tables`.
+    timestamps : bool, optional
         As in `event_tables`.
     half_life : str, timedelta or None
         As in `Interactions.from_table`; needs ``timestamps=True``.

@@ -1,0 +1,286 @@
+"""Every public recommender keeps the contract: one case for each model and check."""
+
+import copy
+import re
+import warnings
+from types import ModuleType
+
+import numpy as np
+import pytest
+from hypothesis import Phase, settings
+
+import ecomrec
+from ecomrec._registry import ESTIMATORS
+from ecomrec.base import BaseRecommender
+from ecomrec.cf import ItemKNN, Popularity, UserKNN
+from ecomrec.testing import check_recommender, checks_for, exceptions_for
+
+# The first of each is put through everything in the default run; the others through CORE there,
+# and through everything in the full one.
+VARIANTS = {
+    "Popularity": [
+        Popularity(),
+        Popularity(count="weights"),
+        Popularity(count="weights", half_life="5D"),
+        Popularity(group="country"),
+        Popularity(group="country", count="weights", half_life="5D"),
+    ],
+    "ItemKNN": [
+        ItemKNN(),
+        ItemKNN(target="rating"),
+        ItemKNN(half_life="5D", shrink=1.0),
+        ItemKNN(similarity="jaccard", shrink=0.0, n_jobs=1),
+        ItemKNN(similarity="conditional", shrink=2.0),
+        ItemKNN(similarity="rp3beta", normalize=True),
+        ItemKNN(weighting="tfidf", half_life="5D"),
+        ItemKNN(weighting="bm25", power=0.7),
+        ItemKNN(n_neighbors=2, shrink=0.0),
+        ItemKNN(n_neighbors=2, mutual=True, shrink=0.0),
+        ItemKNN(mutual=True, half_life="5D"),
+        ItemKNN(target="rating", similarity="adjusted_cosine", centering="zscore"),
+        ItemKNN(target="rating", similarity="msd", centering="none", n_neighbors=2),
+    ],
+    "UserKNN": [
+        UserKNN(),
+        UserKNN(target="rating"),
+        UserKNN(half_life="5D", shrink=1.0),
+        UserKNN(similarity="jaccard", shrink=0.0, n_jobs=1),
+        UserKNN(weighting="bm25"),
+        UserKNN(weighting="tfidf", item_damping=0.0),
+        UserKNN(n_neighbors=2, shrink=0.0),
+        UserKNN(target="rating", similarity="pearson", centering="mean"),
+        UserKNN(target="rating", similarity="cosine", centering="zscore", n_neighbors=2),
+    ],
+}
+CORE = {
+    "check_history_equals_stored_user",
+    "check_partial_fit_equals_fit",
+    "check_refresh_equals_fit",
+    "check_forget_equals_fit_without",
+    "check_save_load_keeps_answers",
+    "check_scores_fall_and_items_differ",
+    "check_threads_see_whole_states",
+}
+# Beside those that the kit itself knows of: what a variant, not its class, does not promise.
+EXCEPTIONS = {
+    "ItemKNN(n_neighbors=2, shrink=0.0)": {
+        "check_recovers_checkerboard": "two neighbours say nothing of most items",
+    },
+    "ItemKNN(mutual=True, n_neighbors=2, shrink=0.0)": {
+        "check_recovers_checkerboard": "two neighbours say nothing of most items",
+    },
+}
+# What each class must be put through at least, so that none is lost without notice.
+AT_LEAST = {"Popularity": 65, "ItemKNN": 65, "UserKNN": 65}
+
+# Expected failures try harder, for a strict xfail must fail, and do not shrink what they find.
+settings.register_profile("sample", max_examples=6)
+settings.register_profile("full", max_examples=60)
+settings.register_profile("expected failure", max_examples=300, phases=(Phase.generate,))
+
+
+def cases(*, full):
+    """A case for each variant and check: its label, model, function and profile."""
+    for variants in VARIANTS.values():
+        for number, model in enumerate(variants):
+            known = EXCEPTIONS.get(repr(model), {}) | exceptions_for(model)
+            unknown = set(known) - dict(checks_for(model)).keys()
+            assert not unknown, f"{model!r} has exceptions for checks that it has not: {unknown}"
+            for name, run in checks_for(model, slow=full):
+                if not full and number > 0 and name not in CORE:
+                    continue
+                marks = (
+                    [pytest.mark.xfail(reason=known[name], strict=True)] if name in known else []
+                )
+                profile = "expected failure" if name in known else "full" if full else "sample"
+                yield pytest.param(model, run, profile, id=f"{model!r}-{name}", marks=marks)
+
+
+@pytest.fixture(autouse=True)
+def _profile():
+    before = settings.get_current_profile_name()
+    yield
+    settings.load_profile(before)
+
+
+@pytest.mark.parametrize(("model", "run", "profile"), list(cases(full=False)))
+def test_promise_is_kept(model, run, profile):
+    settings.load_profile(profile)
+    run(model)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(("model", "run", "profile"), list(cases(full=True)))
+def test_promise_is_kept_in_full(model, run, profile):
+    if settings.get_current_profile_name() != "nightly" or profile == "expected failure":
+        settings.load_profile(profile)
+    run(model)
+
+
+# ---------------------------------------------------------------------- the harness itself
+
+
+def exported_recommenders():
+    packages = {name: getattr(ecomrec, name) for name in ecomrec.__all__}
+    return {
+        name: package.__name__
+        for package in packages.values()
+        if isinstance(package, ModuleType)
+        for name in package.__all__
+        if isinstance(getattr(package, name), type)
+        and issubclass(getattr(package, name), BaseRecommender)
+    }
+
+
+def test_every_public_recommender_is_covered():
+    assert exported_recommenders() == ESTIMATORS
+    assert VARIANTS.keys() == ESTIMATORS.keys()
+    for name, variants in VARIANTS.items():
+        assert {type(model).__name__ for model in variants} == {name}
+        assert repr(variants[0]) == f"{name}()"
+        assert len({repr(model) for model in variants}) == len(variants)
+
+
+@pytest.mark.parametrize("name", VARIANTS)
+def test_every_check_ran(name):
+    for model in VARIANTS[name]:
+        checks = dict(checks_for(model))
+        assert len(checks) >= AT_LEAST[name] - 8
+        assert CORE <= checks.keys()
+    assert len(dict(checks_for(VARIANTS[name][0]))) >= AT_LEAST[name]
+
+
+def test_every_check_of_the_kit_is_used():
+    from ecomrec.testing._checks import all_checks
+
+    used = {
+        name for variants in VARIANTS.values() for model in variants for name, _ in checks_for(model)
+    }
+    assert used == all_checks().keys()
+
+
+def test_every_exception_has_a_variant():
+    labels = {repr(model) for variants in VARIANTS.values() for model in variants}
+    assert EXCEPTIONS.keys() <= labels
+
+
+def test_every_check_says_what_it_promises():
+    from ecomrec.testing._checks import all_checks
+
+    for name, check in all_checks().items():
+        assert re.fullmatch(r"check_[a-z0-9_]+", name)
+        assert check.run.__doc__.partition("\n")[0].endswith("."), name
+
+
+# ---------------------------------------------------------------------- the kit can fail
+
+
+class ShowsSeen(Popularity):
+    def recommend(self, users=None, k=10, **options):
+        return super().recommend(users, k, **options | {"exclude_seen": False})
+
+
+class IgnoresCandidates(Popularity):
+    def recommend(self, users=None, k=10, **options):
+        return super().recommend(users, k, **options | {"candidates": None})
+
+
+class Repeats(ItemKNN):
+    def recommend(self, users=None, k=10, **options):
+        answer = super().recommend(users, k, **options)
+        answer.items[:, -1] = answer.items[:, 0]
+        return answer
+
+
+class Rising(ItemKNN):
+    def _top_k(self, state, query, k, mask):
+        items, scores = super()._top_k(state, query, k, mask)
+        return items, -scores
+
+
+class Learns(Popularity):
+    def recommend(self, users=None, k=10, **options):
+        answer = super().recommend(users, k, **options)
+        self._state.learned.totals[0, 0] += 1
+        return answer
+
+
+class ForgetsTheBatch(ItemKNN):
+    def _partial_fit(self, state, shop, change, users):
+        before = super()._partial_fit(state, shop, change, users)
+        return copy.replace(before, stale=np.zeros_like(before.stale)) if hasattr(
+            copy, "replace"
+        ) else before.__replace__(stale=np.zeros_like(before.stale))
+
+
+class Remembers(Popularity):
+    def forget(self, *, users=None, items=None):
+        self.gone_ = [users, items]
+        return super().forget(users=users, items=items)
+
+
+class Mixture(Popularity):
+    """Publishes the new interactions before what was learned from them."""
+
+    def _partial_fit(self, state, shop, change, users):
+        import time
+
+        learned = super()._partial_fit(state, shop, change, users)
+        self.__dict__["_state"] = type(state)(shop, state.learned, None, True)
+        time.sleep(0.01)
+        return learned
+
+
+class Undocumented(Popularity):
+    """Says nothing about its attributes."""
+
+
+class Unruled(Popularity):
+    _param_rules = {"count": Popularity._param_rules["count"]}
+
+
+class Continues(Popularity):
+    def fit(self, X, y=None, **sides):
+        if hasattr(self, "user_ids_"):
+            return self.partial_fit(X, y, **sides)
+        return super().fit(X, y, **sides)
+
+
+BROKEN = [
+    (ShowsSeen(), "check_seen_items_never_return"),
+    (IgnoresCandidates(), "check_candidates_are_respected"),
+    (Repeats(), "check_scores_fall_and_items_differ"),
+    (Rising(), "check_scores_fall_and_items_differ"),
+    (Learns(), "check_recommending_does_not_learn"),
+    (Remembers(), "check_forgotten_ids_leave_no_trace"),
+    (Mixture(), "check_threads_see_whole_states"),
+    (Undocumented(), "check_fitted_attributes_are_documented"),
+    (Unruled(), "check_rules_cover_every_parameter"),
+    (Continues(), "check_refit_forgets"),
+]
+
+
+@pytest.mark.parametrize(
+    ("model", "name"), BROKEN, ids=[f"{type(model).__name__}-{name}" for model, name in BROKEN]
+)
+def test_kit_notices_a_broken_promise(model, name):
+    with warnings.catch_warnings(), pytest.raises(AssertionError, match=f"^{name} failed for"):
+        warnings.simplefilter("ignore")
+        check_recommender(model, include=[name])
+
+
+def test_kit_refuses_what_it_cannot_check():
+    with pytest.raises(TypeError, match="must be an estimator of this library's kind; got 3"):
+        list(checks_for(3))
+    with pytest.raises(ValueError, match=r"no such checks: \['check_nothing'\]"):
+        check_recommender(Popularity(), include=["check_nothing"])
+    with pytest.raises(ValueError, match=r"no such checks: \['check_nothing'\]"):
+        check_recommender(Popularity(), exclude=["check_nothing"])
+
+
+def test_kit_leaves_out_what_is_excluded():
+    check_recommender(
+        ShowsSeen(),
+        include=["check_seen_items_never_return", "check_repr_rebuilds"],
+        exclude=["check_seen_items_never_return"],
+    )
