@@ -911,8 +911,15 @@ def test_warmup_says_where_the_cache_is(run, monkeypatch):
     assert "compiling what item-knn uses" in err
 
 
+def test_warmup_without_numba_has_nothing_to_do(run, monkeypatch):
+    monkeypatch.setattr("ecomrec.cli.warmup.kernels", list)
+    code, out, err = run("warmup")
+    assert (code, err) == (0, "")
+    assert out.startswith("nothing to compile")
+
+
 _USE = """
-import os, tempfile
+import tempfile
 import numpy as np, pandas as pd
 import ecomrec
 from ecomrec.cli.models import find_model, model_names

@@ -175,8 +175,11 @@ class BaseRecommender(BaseEstimator):
         if isinstance(X, Interactions) or not table:
             shop = shop.listing(items, users)
         if shop.n_users == 0 or shop.n_items == 0:
-            n, what = (shop.n_users, "user") if shop.n_users == 0 else (shop.n_items, "item")
-            raise DataError(f"Found array with {n} {what}(s): there is nothing to learn from.")
+            missing = "sample(s)" if shop.n_users == 0 else "feature(s)"
+            raise DataError(
+                f"Found array with 0 {missing} (shape={shop.shape}) while a minimum of 1 is "
+                "required: there is nothing to learn from."
+            )
         available = read_available(items, shop.items, None)
         learned = self._fit(shop, users)
         return State(shop, learned, available, table or isinstance(X, Interactions))
@@ -210,6 +213,7 @@ class BaseRecommender(BaseEstimator):
             batch = X
             if not isinstance(X, Interactions) and not is_table(X):
                 batch = Interactions.from_matrix(X, values=state.interactions.kind)
+                self._check_width(state, X, at_least=True)
                 if state.interactions.items.kind != "int":
                     raise DataError("this model was fitted on a table; pass a table with its ids.")
             shop, change = state.interactions.add(batch, y, items=items, users=users)
@@ -496,6 +500,8 @@ class BaseRecommender(BaseEstimator):
         """
         state = self._fitted_state()
         table = is_table(X)
+        if not table and not isinstance(X, Interactions):
+            self._check_width(state, X)
         test = X if isinstance(X, Interactions) else (
             Interactions.from_table(X) if table else Interactions.from_matrix(X)
         )
@@ -665,6 +671,16 @@ class BaseRecommender(BaseEstimator):
 
     def _half_life(self) -> float:
         return half_life_nanoseconds(getattr(self, "half_life", None))
+
+    def _check_width(self, state: State, X: Any, *, at_least: bool = False) -> None:
+        """Refuse a matrix with another number of items, or with fewer."""
+        n_items = state.interactions.n_items
+        width = X.shape[1] if getattr(X, "ndim", 0) == 2 else n_items
+        if not state.from_table and (width < n_items if at_least else width != n_items):
+            raise DataError(
+                f"X has {width} features, but {type(self).__name__} is expecting {n_items} "
+                "features as input."
+            )
 
     def _check_fitted(self) -> None:
         if not self.__sklearn_is_fitted__():

@@ -526,7 +526,7 @@ def pieces(data, rows, n=4):
     return [rows[a:b] for a, b in zip([0, *cuts], [*cuts, len(rows)], strict=True)]
 
 
-@pytest.mark.parametrize("how", HOW)
+@pytest.mark.parametrize("how", ["weights", "weights, timed", "ratings", "ratings, timed"])
 @given(data=st.data())
 def test_adding_in_parts_equals_one_table(how, data):
     how = HOW[how]
@@ -550,8 +550,7 @@ def test_adding_in_parts_equals_one_table(how, data):
         assert shop.item_ids[: before.n_items].tolist() == before.item_ids.tolist()
 
 
-@pytest.mark.parametrize("values", [None, "weight"])
-@given(data=st.data(), half_life=st.integers(1, 40))
+@given(data=st.data(), half_life=st.integers(1, 40), values=st.sampled_from((None, "weight")))
 def test_adding_with_a_half_life_equals_one_table(values, data, half_life):
     rows = data.draw(logs(min_size=1))
     how = {"values": values, "timed": True}
@@ -594,8 +593,7 @@ def test_a_stream_of_days_never_overflows(data, days):
     assert_equal(shop, Interactions.from_table(table(rows, **how), half_life="1D"), rel=1e-5)
 
 
-@pytest.mark.parametrize("how", HOW)
-@given(data=st.data())
+@given(data=st.data(), how=st.sampled_from(list(HOW)))
 def test_siblings_never_see_each_others_rows(how, data):
     how = HOW[how]
     rows = data.draw(logs(min_size=1, max_size=12))
@@ -741,8 +739,7 @@ def test_side_tables_make_ids_known_without_events(make):
 # Forgetting
 
 
-@pytest.mark.parametrize("how", HOW)
-@given(data=st.data())
+@given(data=st.data(), how=st.sampled_from(list(HOW)))
 def test_forgetting_equals_a_table_without_those_rows(how, data):
     how = HOW[how]
     values = RATINGS if how.get("values") == "rating" else WEIGHTS
@@ -847,7 +844,7 @@ def test_a_pickle_is_the_same_interactions(rows, batch):
 # Size
 
 MEASURE = """
-import resource, sys, time
+import sys, time
 from pathlib import Path
 import numpy as np, pandas as pd
 from ecomrec.data import Interactions
@@ -859,7 +856,11 @@ def events(n, kind):
         name = np.char.mod
         users = pd.array(name("customer-%08d", np.arange(n // 20 + 1)))[users]
         items = pd.array(name("sku-%07d", np.arange(n // 100 + 1)))[items]
-    return pd.DataFrame({"user_id": users, "item_id": items})
+    frame = pd.DataFrame({"user_id": users, "item_id": items})
+    if kind == "full":
+        frame["weight"] = rng.random(n)
+        frame["timestamp"] = pd.to_datetime(rng.integers(0, 10**9, n), unit="s")
+    return frame
 
 def status(name):
     for line in Path("/proc/self/status").read_text().splitlines():
@@ -867,36 +868,37 @@ def status(name):
             return int(line.split()[1]) * 1024
 
 n, kind = int(sys.argv[1]), sys.argv[2]
-Interactions.from_table(events(1000, kind))
+half_life = "30D" if kind == "full" else None
+Interactions.from_table(events(1000, kind), half_life=half_life)
 before = status("VmRSS")
 table = events(n, kind)
 size = int(table.memory_usage(deep=True).sum())
-given = status("VmRSS")
 Path("/proc/self/clear_refs").write_text("5")
 start = time.perf_counter()
-shop = Interactions.from_table(table)
+shop = Interactions.from_table(table, half_life=half_life)
 seconds = time.perf_counter() - start
-peak = status("VmHWM")
 assert shop.n_entries > n // 2
-print(size, given - before, peak - before, peak - given, seconds)
+print(size, status("VmHWM") - before, seconds)
 """
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("n", "kind"), [(10_000_000, "int"), (2_000_000, "str")])
-def test_reading_takes_at_most_four_times_the_memory_of_the_table(n, kind, record_property):
+@pytest.mark.parametrize(
+    ("n", "kind"), [(10_000_000, "int"), (10_000_000, "full"), (2_000_000, "str")]
+)
+def test_reading_takes_at_most_four_times_the_memory_of_the_table(n, kind):
+    """The table itself counts too. Seconds are shown by ``pytest -m slow -rP``."""
     done = subprocess.run(
         [sys.executable, "-c", MEASURE, str(n), kind], capture_output=True, text=True, check=False
     )
-    if "PermissionError" in done.stderr or "/proc/self" in done.stderr:
+    if "/proc/self" in done.stderr:
         pytest.skip("the peak of a process cannot be reset here: no /proc/self/clear_refs")
     assert done.returncode == 0, done.stderr
-    size, table_rss, peak_rss, beyond, seconds = map(float, done.stdout.split())
+    size, peak, seconds = map(float, done.stdout.split())
     report = (
-        f"{n:,} rows of {kind} ids: {seconds:.1f} s; table {size / 1e6:.0f} MB "
-        f"(resident {table_rss / 1e6:.0f}), peak with the table {peak_rss / 1e6:.0f} MB, "
-        f"beyond it {beyond / 1e6:.0f} MB"
+        f"{n:,} rows ({kind}): {seconds:.1f} s, table {size / 1e6:.0f} MB, "
+        f"peak {peak / 1e6:.0f} MB = {peak / size:.2f} times the table"
     )
-    record_property("measured", report)
-    assert peak_rss <= 4 * size, report
+    sys.stdout.write(report)
+    assert peak <= 4 * size, report
     assert seconds < 30, report

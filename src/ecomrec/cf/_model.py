@@ -84,6 +84,9 @@ class NeighborModel(BaseRecommender):
     def _partial_fit(self, state: State, shop: Interactions, change: Change, users: Any) -> Any:
         if self.target == "rating":
             return replace(state.learned, current=False)
+        if shop.reference != state.interactions.reference:
+            # Weights are seen from a later time: every sum is in an old unit.
+            return self._fit(shop, None)
         entities, features = change.users, change.items
         if self._entities_are_items:
             entities, features = features, entities

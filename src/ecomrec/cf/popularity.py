@@ -132,6 +132,9 @@ class Popularity(BaseRecommender):
         known = state.learned
         if self.group is not None and users is not None:
             return self._fit_groups(known, shop, users)
+        if shop.reference != state.interactions.reference:
+            # Weights are seen from a later time: every total is in an old unit.
+            change = Change(change.users, np.arange(shop.n_items))
         n_old = state.interactions.n_users
         groups = np.concatenate((known.groups, np.zeros(shop.n_users - n_old, dtype=np.int64)))
         totals = np.zeros((len(known.totals), shop.n_items))

@@ -6,7 +6,6 @@ import argparse
 import re
 import sys
 import tempfile
-import warnings
 from collections.abc import Iterator
 from contextlib import suppress
 from importlib import import_module
@@ -38,13 +37,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace, progress: Progress) -> None:
     """Use every model in every way on a few events, and say where the compiled code is."""
+    if not kernels():
+        sys.stdout.write("nothing to compile: numba is switched off by NUMBA_DISABLE_JIT\n")
+        return
     progress.note("compiling kernels, once: about a minute on a small machine")
-    with warnings.catch_warnings():
-        # Three users make poor averages, which is what the models would warn of.
-        warnings.filterwarnings("ignore", module="ecomrec[.](cf|base|data)")
-        for name in model_names():
-            with progress.step(f"compiling what {name} uses"):
-                use_model(find_model(name)[1])
+    for name in model_names():
+        with progress.step(f"compiling what {name} uses"):
+            use_model(find_model(name)[1])
     folders = sorted({path for kernel in kernels() if (path := kernel.stats.cache_path)})
     sys.stdout.write(f"{len(kernels())} kernels are compiled\n")
     for folder in folders:

@@ -109,7 +109,7 @@ def read_histories(
     flat = [item for visit in visits for item in visit]
     rows = np.repeat(np.arange(len(visits)), lengths)
     items = shop.items.rows(flat)
-    known = _known(items)
+    known = _known(items, 5)
     value = float(shop.data.max(initial=1.0)) if shop.kind == "rating" else 1.0
     weights = np.full(len(items), value)[known]
     profiles = _assembled(rows[known], items[known], weights, len(visits), _NO_TIMES, shop.kind)
@@ -137,7 +137,7 @@ def _read_table(
             )
         found = keys
     items = shop.items.rows(np.asarray(events.items))
-    known = _known(items)
+    known = _known(items, 6)
     weights = np.ones(len(items)) if events.values is None else events.values
     times = _NO_TIMES if events.times is None else events.times[known]
     if np.isfinite(shop.half_life) and events.times is not None:
@@ -156,14 +156,14 @@ def _plain(values: Sequence[Any] | np.ndarray) -> list[Any]:
     return values.tolist() if isinstance(values, np.ndarray) else list(values)
 
 
-def _known(items: np.ndarray) -> np.ndarray:
+def _known(items: np.ndarray, depth: int) -> np.ndarray:
     known = items >= 0
     strangers = int(np.count_nonzero(~known))
     if strangers:
         warnings.warn(
             f"{strangers} of {len(items)} items in the histories are not known and are ignored.",
             UserWarning,
-            stacklevel=6,
+            stacklevel=depth,
         )
     return known
 

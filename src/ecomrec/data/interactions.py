@@ -18,6 +18,8 @@ from ecomrec.kernels import assemble
 
 _NO_TIMES = np.empty(0, dtype=np.int64)
 _NO_VALUES = np.empty(0, dtype=np.float64)
+# Half-lives after which stored weights are seen from a later time: float32 ends at 2 ** 127.
+_MOST_HALVINGS = 32
 
 
 @dataclass(frozen=True)
@@ -116,6 +118,7 @@ class Interactions:
             A column is missing or looks swapped, an id is missing or has no usable type, a value
             is infinite, a time cannot be read.
         """
+        _check_values(values)
         events = read_events(table, y, values=values, missing=missing)
         decay_time = half_life_nanoseconds(half_life)
         if np.isfinite(decay_time) and events.times is None:
@@ -155,21 +158,21 @@ class Interactions:
 
         In a sparse matrix a stored zero means *seen, no evidence*; in a dense one zeros are absent.
         """
-        if sp.issparse(matrix):
-            if matrix.ndim != 2:
-                raise DataError(f"the matrix must have two dimensions; got shape {matrix.shape}.")
-            csr = matrix.tocsr(copy=True)
-        else:
-            dense = np.asarray(matrix)
-            if dense.ndim != 2:
-                raise DataError(f"the matrix must have two dimensions; got shape {dense.shape}.")
-            if dense.dtype.kind not in "iufb":
-                raise DataError(f"the matrix must hold real numbers; got {dense.dtype}.")
-            csr = sp.csr_array(dense)
-        if csr.dtype.kind not in "iufb":
-            raise DataError(f"the matrix must hold real numbers; got {csr.dtype}.")
+        _check_values(values)
+        given: Any = matrix if sp.issparse(matrix) else np.asarray(matrix)
+        if given.ndim != 2:
+            raise DataError(f"the matrix must have two dimensions; got shape {given.shape}.")
+        if given.dtype == object:
+            given = given.astype(np.float64)
+        if given.dtype.kind == "c":
+            raise DataError(f"Complex data not supported; the matrix holds {given.dtype}.")
+        if given.dtype.kind not in "iufb":
+            raise DataError(f"the matrix must hold real numbers; got {given.dtype}.")
+        # In float64: sums of duplicates must not wrap around in the type of the matrix.
+        csr = sp.csr_array(given, dtype=np.float64, copy=True)
         csr.sum_duplicates()
-        data = csr.data.astype(np.float32)
+        with np.errstate(over="ignore"):
+            data = csr.data.astype(np.float32)
         if not np.all(np.isfinite(data)):
             raise DataError("the matrix holds NaN or infinity (as float32). Fill or drop them.")
         if np.any(data < 0):
@@ -284,8 +287,13 @@ class Interactions:
         ids are numbered behind those that exist.
         """
         if isinstance(table, Interactions):
-            return self._add_coded(*self._recode(table))
+            newest = self._newest_with(table.timestamps)
+            base = self._rebased(newest) if self._overflows(newest) else self
+            return base._add_coded(*base._recode(table, newest))
         events = read_events(table, y, values=self.kind, what="the batch of events")
+        newest = self._newest_with(events.times)
+        if self._overflows(newest):
+            return self._rebased(newest).add(table, y, items=items, users=users)
         if np.isfinite(self.half_life) and events.times is None:
             raise DataError("half_life needs a timestamp column; the batch of events has none.")
         user_codes, user_ids, user_kind = encode_ids(events.users, USER)
@@ -295,10 +303,8 @@ class Interactions:
         user_rows = shop.users.rows(user_ids)[user_codes]
         item_rows = shop.items.rows(item_ids)[item_codes]
         weights = shop._decayed(events)
-        times = events.times
-        if times is not None and len(times):
-            shop = replace(shop, newest=max(shop.newest, int(times.max())))
-        return self._add_coded(shop, user_rows, item_rows, weights, times, None)
+        shop = replace(shop, newest=newest)
+        return self._add_coded(shop, user_rows, item_rows, weights, events.times, None)
 
     def listing(self, items: Any = None, users: Any = None) -> Interactions:
         """Return these interactions with the ids of side tables made known."""
@@ -348,7 +354,7 @@ class Interactions:
         kept[0] = new_item[kept[0]].astype(np.int32)
         newest = self.newest
         if self.timed:
-            newest = int(kept[2].max(initial=0)) if len(kept[2]) else 0
+            newest = int(kept[2].max()) if len(kept[2]) else self.reference
         shop = replace(
             self,
             users=self.users.keep(keep_user),
@@ -391,7 +397,31 @@ class Interactions:
             listed_items=listed_items,
         )
 
-    def _recode(self, other: Interactions) -> tuple[Any, ...]:
+    def _newest_with(self, times: np.ndarray | None) -> int:
+        """Newest time of these interactions and of some more."""
+        if times is None or not len(times):
+            return self.newest
+        return int(times.max()) if self.n_entries == 0 else max(self.newest, int(times.max()))
+
+    def _overflows(self, newest: int) -> bool:
+        """Whether weights at a time are too large beside those stored to share one scale."""
+        if np.isinf(self.half_life) or newest == self.reference:
+            return False
+        return self.n_entries == 0 or (newest - self.reference) / self.half_life > _MOST_HALVINGS
+
+    def _rebased(self, newest: int) -> Interactions:
+        """Return the interactions with weights as seen from a later time."""
+        indptr, columns = self._csr
+        factor = 0.0 if not len(columns) else float(
+            decay(np.array([self.reference]), newest, self.half_life)[0]
+        )
+        if len(columns):
+            data = (columns[1].astype(np.float64) * factor).astype(np.float32)
+            columns = (columns[0].copy(), data, *(values.copy() for values in columns[2:]))
+        by_user = RowStore.from_csr(indptr, columns)
+        return replace(self, by_user=by_user, reference=newest, newest=newest)
+
+    def _recode(self, other: Interactions, newest: int) -> tuple[Any, ...]:
         """Entries of another Interactions as a batch of events of this one."""
         if other.kind != self.kind:
             raise DataError(f"the batch holds {other.kind}s; this model learned {self.kind}s.")
@@ -408,7 +438,7 @@ class Interactions:
             weights *= decay(np.array([other.reference]), self.reference, self.half_life)
         times = columns[2] if other.timed else None
         counts = columns[-1] if self.kind == "rating" else None
-        shop = replace(shop, newest=max(self.newest, other.newest))
+        shop = replace(shop, newest=newest)
         return shop, user_rows, item_rows, weights, times, counts
 
     def _add_coded(
@@ -592,6 +622,9 @@ def _refuse_swapped(
     if items.kind == "int" or not len(item_ids):
         # Integers of users and items overlap by chance: nothing to see.
         return
+    if users is not None and (items.rows(users.ids) >= 0).any():
+        # People who choose people: one id may be both.
+        return
     rows = items.rows(item_ids)
     known = rows >= 0 if listed is None else listed[rows]
     if known.any():
@@ -604,6 +637,11 @@ def _refuse_swapped(
             "user_id and item_id look swapped: no item_id is a known item, but the user_id column "
             f"holds items such as {user_ids[found][0]!r}. Swap the two columns."
         )
+
+
+def _check_values(values: str) -> None:
+    if values not in ("weight", "rating"):
+        raise ValueError(f"values must be 'weight' or 'rating'; got {values!r}.")
 
 
 def _listed(mask: np.ndarray | None, like: np.ndarray) -> np.ndarray:

@@ -158,6 +158,11 @@ def _refuse_infinite(values: np.ndarray, name: str) -> None:
     infinite = int(np.count_nonzero(np.isinf(values)))
     if infinite:
         raise DataError(f"{name} has {infinite} infinite values. Drop or cap them.")
+    huge = int(np.count_nonzero(np.abs(values) > np.finfo(np.float32).max))
+    if huge:
+        raise DataError(
+            f"{name} has {huge} values beyond the largest float32, 3.4e38. Drop or cap them."
+        )
 
 
 def _complete_rows(

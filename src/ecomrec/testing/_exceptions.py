@@ -17,9 +17,6 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
     },
     "ItemKNN(weighting)": {"check_partial_fit_equals_fit": _FROZEN},
     "UserKNN(weighting)": {"check_partial_fit_equals_fit": _FROZEN},
-    "UserKNN(n_neighbors)": {
-        "check_history_equals_stored_user": "a visitor finds the stored user among the neighbours",
-    },
 }
 
 
