@@ -4,6 +4,7 @@ import gzip
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import warnings
@@ -95,6 +96,15 @@ def test_no_command_shows_the_help_and_fails(run):
     code, out, err = run()
     assert (code, out) == (2, "")
     assert "exit codes:" in err
+
+
+def test_docs_page_names_every_option_and_exit_code(run):
+    page = (Path(__file__).parents[1] / "docs" / "cli.rst").read_text(encoding="utf-8")
+    for command in ("demo", "evaluate", "recommend", "warmup"):
+        options = set(re.findall(r"--[a-z][a-z-]+", run(command, "--help")[1]))
+        assert not {option for option in options if option not in page}
+    for code in (app.OK, app.UNEXPECTED, app.BAD_INPUT, app.INTERRUPTED):
+        assert re.search(rf"^{code} ", page, re.MULTILINE)
 
 
 def test_unknown_command_is_named(refused):
@@ -539,6 +549,11 @@ def test_ids_of_other_types_are_left_alone():
 def test_times_are_read_as_they_are_written(text, written):
     (time,) = read_times(pd.Series([text]), "here", written)
     assert time == pd.Timestamp("2026-11-21 09:30")
+
+
+def test_fractions_of_a_second_are_not_off_by_nanoseconds():
+    times = read_times(pd.Series([1396723394.148]), "here", None)
+    assert times.tolist() == [pd.Timestamp("2014-04-05 18:43:14.148")]
 
 
 def test_days_without_dashes_are_days():

@@ -5,13 +5,11 @@ A model writes `_fit` and `_score` and gets the rest; see `BaseRecommender`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
-from datetime import timedelta
-from functools import cached_property
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib import import_module
 from os import PathLike
-from typing import Any, ClassVar, Literal, NamedTuple, Self, cast
+from typing import Any, ClassVar, Literal, Self, cast
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -24,15 +22,24 @@ from ecomrec._ranking import ndcg
 from ecomrec._registry import ESTIMATORS
 from ecomrec._validation import Rule, check_k, check_params
 from ecomrec._version import __version__
-from ecomrec.data.histories import Profiles, read_histories, stored_profiles
-from ecomrec.data.ids import IdMap, id_list
+from ecomrec.data.histories import stored_profiles
+from ecomrec.data.ids import id_list
 from ecomrec.data.interactions import Change, Interactions
-from ecomrec.data.rows import RowStore
 from ecomrec.data.tables import ITEM, USER, is_table, read_available, read_pairs
 from ecomrec.data.timestamps import half_life_nanoseconds
-from ecomrec.exceptions import DataError, FileFormatError, UnknownIdError
+from ecomrec.exceptions import DataError, FileFormatError
 from ecomrec.kernels import neighbors, ranking
 from ecomrec.recommendations import Recommendations
+from ecomrec.requests import (
+    SKIP,
+    known_rows,
+    make_mask,
+    make_query,
+    raise_unknown,
+    rows_alone,
+    slice_query,
+)
+from ecomrec.state import Query, State, pack_parameter, pack_state, unpack_state
 
 __all__ = ["BaseRecommender", "Query", "Recommendations", "State", "load"]
 
@@ -40,51 +47,6 @@ Unknown = Literal["raise", "skip"]
 
 # A block of dense scores takes about this much memory, whatever the catalogue.
 _BLOCK_BYTES = 64_000_000
-
-
-@dataclass(frozen=True, eq=False)
-class State:
-    """All that a fitted model knows, never changed after it is made.
-
-    Attributes
-    ----------
-    interactions : Interactions
-    learned : dataclass or None
-        The model's own arrays.
-    available : ndarray of shape (n_items,), bool, or None
-        False for items that a catalogue marks as not available.
-    from_table : bool
-        Fitted on a table of events rather than on a matrix.
-    """
-
-    interactions: Interactions
-    learned: Any
-    available: np.ndarray | None
-    from_table: bool
-
-    @cached_property
-    def by_popularity(self) -> np.ndarray:
-        """Items by the number of users with evidence, ties by row: int32 of shape (n_items,)."""
-        counts = self.interactions.item_counts
-        return np.argsort(-counts, kind="stable").astype(np.int32)
-
-
-class Query(NamedTuple):
-    """The rows of one request.
-
-    Attributes
-    ----------
-    users : ndarray of shape (n,), int64
-        Stored rows, -1 for anonymous visitors and unknown users.
-    profiles : Profiles
-        The items and weights to answer from.
-    as_stored : bool
-        The profiles are just what is stored for `users`.
-    """
-
-    users: np.ndarray
-    profiles: Profiles
-    as_stored: bool
 
 
 class BaseRecommender(BaseEstimator):
@@ -184,9 +146,7 @@ class BaseRecommender(BaseEstimator):
         learned = self._fit(shop, users)
         return State(shop, learned, available, table or isinstance(X, Interactions))
 
-    def partial_fit(
-        self, X: Any, y: Any = None, *, items: Any = None, users: Any = None
-    ) -> Self:
+    def partial_fit(self, X: Any, y: Any = None, *, items: Any = None, users: Any = None) -> Self:
         """Learn from more events; new users and items are added.
 
         On an unfitted model this is `fit`. Threads that are recommending see the model before or
@@ -219,9 +179,7 @@ class BaseRecommender(BaseEstimator):
             shop, change = state.interactions.add(batch, y, items=items, users=users)
             available = read_available(items, shop.items, state.available)
             learned = self._partial_fit(state, shop, change, users)
-            self._state = replace(
-                state, interactions=shop, learned=learned, available=available
-            )
+            self._state = replace(state, interactions=shop, learned=learned, available=available)
         return self
 
     def forget(self, *, users: Any = None, items: Any = None) -> Self:
@@ -244,8 +202,8 @@ class BaseRecommender(BaseEstimator):
         with self._lock:
             state = self._state
             shop = state.interactions
-            user_rows = _known_rows(shop.users, users, "users")
-            item_rows = _known_rows(shop.items, items, "items")
+            user_rows = known_rows(shop.users, users, "users")
+            item_rows = known_rows(shop.items, items, "items")
             if len(user_rows) == 0 and len(item_rows) == 0:
                 return self
             left, kept_users, kept_items = shop.without(user_rows, item_rows)
@@ -317,16 +275,16 @@ class BaseRecommender(BaseEstimator):
         k = check_k(k)
         if unknown not in ("raise", "skip"):
             raise ValueError(f"unknown must be 'raise' or 'skip'; got {unknown!r}.")
-        keys, query, known = self._query(state, users, history)
+        keys, query, known = make_query(state, users, history)
         while True:
             fresh = self._freshen(state, query)
             if fresh is state:
                 break
             state = fresh
-            keys, query, known = self._query(state, users, history)
+            keys, query, known = make_query(state, users, history)
         if not known.all() and unknown == "raise":
-            _raise_unknown(keys, known, _SKIP, history is not None)
-        mask = self._mask(state, query, candidates, exclude, exclude_seen)
+            raise_unknown(keys, known, SKIP, history is not None)
+        mask = make_mask(state, query, candidates, exclude, exclude_seen)
         items, scores = self._top_k(state, query, k, mask)
         if (items[:, -1] < 0).any():
             ranking.fill_by_popularity(items, scores, state.by_popularity, mask)
@@ -430,12 +388,12 @@ class BaseRecommender(BaseEstimator):
             id_map = shop.items if axis == ITEM else shop.users
             rows = id_map.rows(keys)
             known = rows >= 0
-            fresh = self._freshen(state, _rows_alone(shop, rows[known], axis))
+            fresh = self._freshen(state, rows_alone(shop, rows[known], axis))
             if fresh is state:
                 break
             state = fresh
         if not known.all() and unknown == "raise":
-            _raise_unknown(keys, known, _SKIP)
+            raise_unknown(keys, known, SKIP)
         n = len(rows)
         found = np.full((n, check_k(k)), -1, dtype=np.int32)
         scores = np.full((n, k), np.nan, dtype=np.float32)
@@ -472,10 +430,10 @@ class BaseRecommender(BaseEstimator):
         while True:
             row = int(state.interactions.items.rows([item])[0])
             if row < 0:
-                _raise_unknown([item], np.zeros(1, dtype=bool))
-            _, query, known = self._query(state, users, histories)
+                raise_unknown([item], np.zeros(1, dtype=bool))
+            _, query, known = make_query(state, users, histories)
             if not known.all():
-                _raise_unknown([user], known, histories=history is not None)
+                raise_unknown([user], known, histories=history is not None)
             fresh = self._freshen(state, query)
             if fresh is state:
                 break
@@ -502,14 +460,17 @@ class BaseRecommender(BaseEstimator):
         table = is_table(X)
         if not table and not isinstance(X, Interactions):
             self._check_width(state, X)
-        test = X if isinstance(X, Interactions) else (
-            Interactions.from_table(X) if table else Interactions.from_matrix(X)
+        test = (
+            X
+            if isinstance(X, Interactions)
+            else (Interactions.from_table(X) if table else Interactions.from_matrix(X))
         )
         rows = np.repeat(np.arange(test.n_users), np.diff(test.indptr))
         good = test.data > 0
-        pairs = [(test.user_ids[u], test.item_ids[i]) for u, i in zip(
-            rows[good].tolist(), test.indices[good].tolist(), strict=True
-        )]
+        pairs = [
+            (test.user_ids[u], test.item_ids[i])
+            for u, i in zip(rows[good].tolist(), test.indices[good].tolist(), strict=True)
+        ]
         shop = state.interactions
         users = shop.users.rows([u for u, _ in pairs])
         fresh = (users >= 0) & ~self.has_seen(pairs) if pairs else np.zeros(0, dtype=bool)
@@ -531,7 +492,7 @@ class BaseRecommender(BaseEstimator):
         The file holds arrays and a manifest, never pickled objects. It is written under another
         name, synced and renamed: a crash leaves the old file whole.
         """
-        params = {name: _packed(v) for name, v in self.get_params(False).items()}
+        params = {name: pack_parameter(v) for name, v in self.get_params(False).items()}
         manifest: dict[str, Any] = {
             "class": type(self).__name__,
             "library_version": __version__,
@@ -540,7 +501,7 @@ class BaseRecommender(BaseEstimator):
         arrays: dict[str, np.ndarray] = {}
         if self.__sklearn_is_fitted__():
             state = self._state
-            manifest["state"], arrays = _pack_state(state)
+            manifest["state"], arrays = pack_state(state)
         persistence.write(path, manifest, arrays)
 
     @classmethod
@@ -561,7 +522,7 @@ class BaseRecommender(BaseEstimator):
             params = {n: persistence.unpack_value(v) for n, v in manifest["params"].items()}
             model = cls(**params)
             if "state" in manifest:
-                model._state = _unpack_state(manifest["state"], arrays, cls._learned_types)
+                model._state = unpack_state(manifest["state"], arrays, cls._learned_types)
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             raise FileFormatError(
                 f"{path} does not describe a {cls.__name__} that this version knows: {error}"
@@ -607,7 +568,7 @@ class BaseRecommender(BaseEstimator):
         for start in range(0, n, size):
             rows = slice(start, min(start + size, n))
             part = ranking.slice_mask(mask, rows)
-            block = self._score(state, _slice_query(query, rows))
+            block = self._score(state, slice_query(query, rows))
             items[rows], scores[rows] = ranking.top_k(block, k, part, getattr(self, "n_jobs", 1))
         return items, scores
 
@@ -691,56 +652,6 @@ class BaseRecommender(BaseEstimator):
         self._check_fitted()
         return self._state
 
-    def _query(
-        self, state: State, users: Any, history: Any
-    ) -> tuple[Sequence[Any] | np.ndarray, Query, np.ndarray]:
-        """What the rows of a request are called, the request, and which rows can be answered."""
-        shop = state.interactions
-        if users is None and history is None:
-            raise ValueError("recommend needs users, history, or both; got neither.")
-        keys: Sequence[Any] | np.ndarray
-        if users is not None:
-            keys = id_list(users, "users")
-            rows = shop.users.rows(keys)
-        if history is None:
-            query = Query(rows, stored_profiles(shop, rows), True)
-            return keys, query, rows >= 0
-        found, given = read_histories(history, shop, None if users is None else keys)
-        if users is None:
-            keys, rows = found, np.full(len(found), -1, dtype=np.int64)
-            profiles = given
-        else:
-            profiles = stored_profiles(shop, rows).plus(given, shop.kind)
-        known = (rows >= 0) | (np.diff(given.indptr) > 0)
-        return keys, Query(rows, profiles, False), known
-
-    def _mask(
-        self, state: State, query: Query, candidates: Any, exclude: Any, exclude_seen: bool
-    ) -> ranking.Mask:
-        shop = state.interactions
-        n = len(query.users)
-        allowed = ranking.EVERYTHING if state.available is None else state.available
-        inside, inside_at = ranking.NOTHING, ranking.NO_OFFSETS
-        if candidates is not None:
-            shared, lists = _rows_of_lists(candidates, shop.items, n, "candidates")
-            if lists is None:
-                only = np.zeros(shop.n_items, dtype=bool)
-                only[shared] = True
-                allowed = only if len(allowed) == 0 else only & allowed
-            else:
-                inside_at, inside = lists
-        outside, outside_at = ranking.NOTHING, ranking.no_rows(n)
-        if exclude_seen:
-            outside_at, outside = query.profiles.indptr, query.profiles.items
-        if exclude is not None:
-            shared, lists = _rows_of_lists(exclude, shop.items, n, "exclude")
-            if lists is None:
-                allowed = np.ones(shop.n_items, dtype=bool) if len(allowed) == 0 else allowed.copy()
-                allowed[shared] = False
-            else:
-                outside_at, outside = _joined((outside_at, outside), lists)
-        return ranking.Mask(allowed, inside, inside_at, outside, outside_at)
-
     # ------------------------------------------------------------------ fitted attributes
 
     @property
@@ -807,186 +718,3 @@ def load(path: str | PathLike[str], *, verify: bool = False, mmap: bool = False)
         )
     estimator = getattr(import_module(ESTIMATORS[name]), name)
     return estimator._unpacked(path, manifest, arrays)
-
-
-# ---------------------------------------------------------------------- functions
-
-
-def _known_rows(ids: IdMap, wanted: Any, name: str) -> np.ndarray:
-    if wanted is None:
-        return np.empty(0, dtype=np.int64)
-    keys = id_list(wanted, name)
-    rows = ids.rows(keys)
-    if (rows < 0).any():
-        _raise_unknown(keys, rows >= 0, "Leave them out; nothing was forgotten.")
-    return np.unique(rows)
-
-
-_SKIP = "Pass unknown='skip' to leave their rows empty."
-
-
-def _raise_unknown(
-    keys: Sequence[Any] | np.ndarray,
-    known: np.ndarray,
-    advice: str = "",
-    histories: bool = False,
-) -> None:
-    missing = np.flatnonzero(~known)
-    if histories:
-        message = f"no item of the histories in rows {missing[:5].tolist()} is known."
-    else:
-        listing = [_plain(keys[row]) for row in missing[:5]]
-        more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
-        message = f"ids not seen in fit: {listing}{more}."
-    raise UnknownIdError(f"{message} {advice}".rstrip())
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value
-
-
-def _rows_of_lists(
-    ids: Any, items: IdMap, n: int, name: str
-) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray] | None]:
-    """Known rows of a shared list of ids, or of one list for each row (offsets and rows)."""
-    outer = id_list(ids, name)
-    if len(outer) and isinstance(outer[0], (list, np.ndarray)) or hasattr(
-        outer[0] if len(outer) else None, "to_numpy"
-    ):
-        if len(outer) != n:
-            raise DataError(f"{name} holds {len(outer)} lists for {n} rows. Give one for each.")
-        found = [np.unique(items.rows(id_list(part, name))) for part in outer]
-        found = [part[part >= 0] for part in found]
-        offsets = np.concatenate(([0], np.cumsum([len(part) for part in found]))).astype(np.int64)
-        return ranking.NOTHING, (offsets, np.concatenate(found).astype(np.int32))
-    rows = items.rows(outer)
-    return rows[rows >= 0], None
-
-
-def _joined(
-    one: tuple[np.ndarray, np.ndarray], other: tuple[np.ndarray, np.ndarray]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of two lists of lists, end to end."""
-    n = len(one[0]) - 1
-    parts = []
-    for row in range(n):
-        parts.append(one[1][one[0][row] : one[0][row + 1]])
-        parts.append(other[1][other[0][row] : other[0][row + 1]])
-    return one[0] + other[0], np.concatenate(parts) if parts else ranking.NOTHING
-
-
-def _rows_alone(shop: Interactions, rows: np.ndarray, axis: str) -> Query:
-    """A query that needs just some rows of items, or of users."""
-    if axis == USER:
-        return Query(rows, stored_profiles(shop, rows), True)
-    profiles = Profiles(
-        np.arange(len(rows) + 1), rows.astype(np.int32), np.ones(len(rows), dtype=np.float32)
-    )
-    return Query(np.full(len(rows), -1), profiles, False)
-
-
-def _slice_query(query: Query, rows: slice) -> Query:
-    return Query(query.users[rows], query.profiles.part(rows), query.as_stored)
-
-
-def _packed(value: Any) -> Any:
-    """A parameter as JSON; pandas' own durations as the NumPy ones that they are."""
-    if isinstance(value, timedelta) and type(value) is not timedelta:
-        value = np.timedelta64(value)
-    return persistence.pack_value(value)
-
-
-def _pack_state(state: State) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    shop = state.interactions
-    names = ("kind", "half_life", "reference", "newest", "timed")
-    manifest: dict[str, Any] = {
-        "user_kind": shop.users.kind,
-        "item_kind": shop.items.kind,
-        "shop": {name: persistence.pack_value(getattr(shop, name)) for name in names},
-        "from_table": state.from_table,
-        "learned_type": type(state.learned).__name__,
-        "learned": {},
-    }
-    indptr, columns = shop.by_user.to_csr()
-    arrays = {
-        **persistence.pack_ids("users", shop.users.ids, shop.users.kind),
-        **persistence.pack_ids("items", shop.items.ids, shop.items.kind),
-        "shop.indptr": indptr,
-        **{f"shop.{number}": values for number, values in enumerate(columns)},
-    }
-    optional = {
-        "available": state.available,
-        "listed_users": shop.listed_users,
-        "listed_items": shop.listed_items,
-    }
-    arrays.update({name: values for name, values in optional.items() if values is not None})
-    for field in fields(state.learned):
-        value = getattr(state.learned, field.name)
-        name = f"learned.{field.name}"
-        if isinstance(value, RowStore):
-            indptr, columns = value.to_csr()
-            arrays[f"{name}.indptr"] = indptr
-            arrays.update({f"{name}.{number}": values for number, values in enumerate(columns)})
-            manifest["learned"][field.name] = {"rows": len(columns)}
-        elif isinstance(value, np.ndarray):
-            arrays[name] = value
-            manifest["learned"][field.name] = {"array": True}
-        else:
-            manifest["learned"][field.name] = {"value": persistence.pack_value(value)}
-    return manifest, arrays
-
-
-def _unpack_state(
-    manifest: dict[str, Any], arrays: dict[str, np.ndarray], learned_types: tuple[type, ...]
-) -> State:
-    learned_type = {kind.__name__: kind for kind in learned_types}[manifest["learned_type"]]
-    users = persistence.unpack_ids("users", arrays, manifest["user_kind"])
-    items = persistence.unpack_ids("items", arrays, manifest["item_kind"])
-    values = {name: persistence.unpack_value(v) for name, v in manifest["shop"].items()}
-    shop = Interactions(
-        IdMap(users, manifest["user_kind"]),
-        IdMap(items, manifest["item_kind"]),
-        _unpack_rows("shop", arrays, sum(name.startswith("shop.") for name in arrays) - 1),
-        listed_users=arrays.get("listed_users"),
-        listed_items=arrays.get("listed_items"),
-        **values,
-    )
-    _check_rows(shop.by_user, shop.n_users, shop.n_items)
-    learned = {}
-    for name, form in manifest["learned"].items():
-        if "rows" in form:
-            learned[name] = _unpack_rows(f"learned.{name}", arrays, form["rows"])
-            n = learned[name].n_rows
-            if n not in shop.shape:
-                raise FileFormatError(f"{name} has {n} rows for {shop.shape} users and items.")
-            _check_rows(learned[name], n, n)
-        elif "array" in form:
-            learned[name] = arrays[f"learned.{name}"]
-        else:
-            learned[name] = persistence.unpack_value(form["value"])
-    return State(
-        shop, learned_type(**learned), arrays.get("available"), bool(manifest["from_table"])
-    )
-
-
-def _unpack_rows(name: str, arrays: dict[str, np.ndarray], n_columns: int) -> RowStore:
-    columns = tuple(arrays[f"{name}.{number}"] for number in range(n_columns))
-    indptr = arrays[f"{name}.indptr"]
-    if (
-        indptr.ndim != 1
-        or len(indptr) == 0
-        or indptr[0] != 0
-        or (np.diff(indptr) < 0).any()
-        or any(values.shape != (indptr[-1],) for values in columns)
-    ):
-        raise FileFormatError(f"the rows of {name} do not fit their entries; the file is damaged.")
-    return RowStore.from_csr(indptr, columns)
-
-
-def _check_rows(store: RowStore, n_rows: int, n_columns: int) -> None:
-    """Refuse rows that would make a kernel read beyond its arrays."""
-    indices = store.columns[0]
-    if store.n_rows != n_rows or (
-        len(indices) and (indices.min() < 0 or indices.max() >= n_columns)
-    ):
-        raise FileFormatError("the stored matrix does not fit its ids; the file is damaged.")

@@ -438,7 +438,7 @@ def test_matrices_without_entries_are_answered(shape):
         (np.ones((1, 1, 1)), r"the matrix must have two dimensions; got shape \(1, 1, 1\)"),
         (sp.coo_array(np.ones(3)), r"the matrix must have two dimensions; got shape \(3,\)"),
         (np.array([["a"]]), "the matrix must hold real numbers; got <U1"),
-        (np.array([[None]]), "the matrix must hold real numbers; got object"),
+        (np.array([[None]]), "the matrix holds NaN or infinity"),
         (np.array([[1j]]), "the matrix must hold real numbers; got complex128"),
         (sp.csr_array(np.array([[1j]])), "the matrix must hold real numbers; got complex128"),
     ],

@@ -1,9 +1,16 @@
 from unittest import mock
 
+import numba
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from ecomrec import _parallel
+
+# Kernels that run as plain Python, for their bounds checks: slow, so a few examples each.
+settings.register_profile("uncompiled", max_examples=6, derandomize=True, deadline=None)
+if numba.config.DISABLE_JIT:
+    settings.load_profile("uncompiled")
 
 
 def same_for_any_threads(door):

@@ -171,7 +171,11 @@ class NeighborModel(BaseRecommender):
         self, state: State, query: Query, rows: np.ndarray, items: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
         """Ratings of items by the visitors in some rows of a query, and their support."""
-        known, sides, recipe = state.learned, self._sides(state.interactions), self._rating_recipe()
+        known, sides, recipe = (
+            state.learned,
+            self._sides(state.interactions),
+            self._rating_recipe(),
+        )
         other = sides.other.arrays
         visitors = query.users[rows]
         if not query.as_stored:
@@ -211,7 +215,10 @@ class NeighborModel(BaseRecommender):
         value, _ = self._rate(state, query, np.zeros(1, dtype=np.int64), np.array([item]))
         known = state.learned
         user = int(query.users[0])
-        base = known.mean + (known.entity_bias if self._entities_are_items else known.feature_bias)[item]
+        base = (
+            known.mean
+            + (known.entity_bias if self._entities_are_items else known.feature_bias)[item]
+        )
         if query.as_stored and user >= 0:
             base += (known.feature_bias if self._entities_are_items else known.entity_bias)[user]
         return ["baseline", "neighbors"], [None, None], np.array([base, value[0] - base])

@@ -501,6 +501,4 @@ def _resolved(known: Neighborhood, sides: Sides) -> Neighborhood:
             known.pending_entities, known.pending_features, sides.mine.arrays,
             sides.other.arrays, stale,
         )  # fmt: skip
-    return replace(
-        known, stale=stale, pending_entities=_NOTHING, pending_features=_NOTHING
-    )
+    return replace(known, stale=stale, pending_entities=_NOTHING, pending_features=_NOTHING)

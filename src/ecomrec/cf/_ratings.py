@@ -155,9 +155,7 @@ def with_entities(
     centers, spreads = _centers(known, recipe, mine, rows, bias)
     found = _alike(known, recipe, sides, rows, selves, mine, bias, n_jobs)
     n_old = known.similarity.n_rows
-    similarity = known.similarity.replace(
-        n_old + rows, found.indptr, found[1:], n_old + len(rows)
-    )
+    similarity = known.similarity.replace(n_old + rows, found.indptr, found[1:], n_old + len(rows))
     return Ratings(
         similarity,
         known.mean,
@@ -213,9 +211,7 @@ def _alike(
         own, offsets = known.mean + own_bias, known.mean + known.entity_bias
         feature_offsets = known.feature_bias
     elif recipe.similarity == "adjusted_cosine":
-        feature_offsets, _ = ratings.row_moments(
-            np.arange(sides.other.n_rows), sides.other.arrays
-        )
+        feature_offsets, _ = ratings.row_moments(np.arange(sides.other.n_rows), sides.other.arrays)
     return ratings.rated_rows(
         rows, selves, own, mine, sides.other.arrays, offsets, feature_offsets,
         kinds.get(recipe.similarity, ratings.COSINE), recipe.shrink, recipe.n_candidates, n_jobs,

@@ -115,7 +115,9 @@ class ItemKNN(NeighborModel):
     _param_rules: ClassVar[Mapping[str, Rule]] = {
         "n_neighbors": integer(1, none=True),
         "target": choice("ranking", "rating"),
-        "similarity": choice(*dict.fromkeys(RANKING_SIMILARITIES + RATING_SIMILARITIES), none=True),
+        "similarity": choice(
+            *dict.fromkeys(RANKING_SIMILARITIES + RATING_SIMILARITIES), none=True
+        ),
         "weighting": choice("none", "tfidf", "bm25"),
         "shrink": real(0, none=True),
         "user_damping": real(0),

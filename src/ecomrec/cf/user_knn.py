@@ -99,7 +99,9 @@ class UserKNN(NeighborModel):
     _param_rules: ClassVar[Mapping[str, Rule]] = {
         "n_neighbors": integer(1, none=True),
         "target": choice("ranking", "rating"),
-        "similarity": choice(*dict.fromkeys(("cosine", "jaccard", *RATING_SIMILARITIES)), none=True),
+        "similarity": choice(
+            *dict.fromkeys(("cosine", "jaccard", *RATING_SIMILARITIES)), none=True
+        ),
         "weighting": choice("none", "tfidf", "bm25"),
         "shrink": real(0, none=True),
         "item_damping": real(0),
@@ -169,9 +171,7 @@ class UserKNN(NeighborModel):
         # Profiles hold today's weights, the store those of its reference time.
         stored_scale = np.float32(1.0 / sides.scale)
         mine = (indptr[:-1], np.diff(indptr).astype(np.int32), items, weights * stored_scale)
-        return hood.compare(
-            state.learned, self._recipe(), sides, mine, query.users, self.n_jobs
-        )
+        return hood.compare(state.learned, self._recipe(), sides, mine, query.users, self.n_jobs)
 
     def _sources(self, state: State, query: Query) -> tuple[Any, Any]:
         shop = state.interactions

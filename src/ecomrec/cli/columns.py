@@ -107,6 +107,9 @@ def _as_numbers(column: pd.Series, place: str, unit: str | None) -> pd.Series | 
     """Return a column as numbers; None without a unit if it holds text or days like 20111209."""
     import pandas as pd
 
+    first = column.first_valid_index()
+    if unit is None and (first is None or pd.isna(pd.to_numeric(column[first], errors="coerce"))):
+        return None
     numbers = pd.to_numeric(column, errors="coerce")
     bad = np.flatnonzero((numbers.isna() & column.notna()).to_numpy())
     if len(bad) and unit is not None:
@@ -135,7 +138,8 @@ def _from_numbers(numbers: pd.Series, column: pd.Series, place: str, unit: str) 
         fault = f"is beyond the year 2261 in {unit}"
         raise InputError(_bad_rows(column, bad, place, fault) + cure)
     times: pd.Series = pd.to_datetime(numbers, unit=unit)  # type: ignore[call-overload]
-    return times
+    # Binary fractions of a second are off by nanoseconds.
+    return times.dt.round("us") if numbers.dtype.kind == "f" else times
 
 
 def _in_utc(times: pd.Series) -> pd.Series:

@@ -96,7 +96,7 @@ def read_events(
         raise InputError("give --weight-col or --event-weights, not both.")
     file = open_table(args.events)
     chosen = _choose(file, args, weights, timed=timed or args.half_life is not None)
-    if EVENT in file.columns and not weights:
+    if EVENT in file.columns and not {EVENT, WEIGHT, RATING} & set(chosen):
         progress.note("note: every event counts 1; --event-weights view=1,purchase=5 weighs them.")
     if WEIGHT in file.columns and weights:
         progress.note("note: column 'weight' is not read, because --event-weights is given.")
@@ -217,7 +217,7 @@ def _typed(
     progress.note(f"note: dropped {int((~keep).sum()):,} rows with gaps of {len(keep):,}.")
     if not keep.any():
         raise InputError(f"{file.path} has no row without a gap.")
-    return table[keep]
+    return table[keep].copy()
 
 
 def _weigh(

@@ -95,7 +95,7 @@ class TableFile:
             table = _read_parquet(self.path, columns)
         if not len(table):
             raise InputError(f"{self.path} has column names but no rows.")
-        return table
+        return table.copy(deep=False)
 
 
 def open_table(name: str) -> TableFile:

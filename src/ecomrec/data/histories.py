@@ -104,7 +104,9 @@ def read_histories(
         )
     visits = [id_list(_sequence(visit), "each history") for visit in history]
     if keys is not None and len(visits) != len(keys):
-        raise DataError(f"history has {len(visits)} rows for {len(keys)} users. Give one for each.")
+        raise DataError(
+            f"history has {len(visits)} rows for {len(keys)} users. Give one for each."
+        )
     lengths = [len(visit) for visit in visits]
     flat = [item for visit in visits for item in visit]
     rows = np.repeat(np.arange(len(visits)), lengths)

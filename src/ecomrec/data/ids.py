@@ -240,7 +240,7 @@ def check_ids(values: pd.Index | np.ndarray, name: str) -> tuple[np.ndarray, str
             )
         if np.any(np.abs(array) >= 2**53):
             raise DataError(
-                f"{name} holds {array[np.argmax(np.abs(array))].item()}, and floats beyond 2**53 "
+                f"{name} holds {int(array[np.argmax(np.abs(array))])}, and floats beyond 2**53 "
                 "are not exact ids. Convert the column to integers or strings."
             )
         array = array.astype(np.int64)

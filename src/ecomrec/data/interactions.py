@@ -162,14 +162,11 @@ class Interactions:
         given: Any = matrix if sp.issparse(matrix) else np.asarray(matrix)
         if given.ndim != 2:
             raise DataError(f"the matrix must have two dimensions; got shape {given.shape}.")
-        if given.dtype == object:
-            given = given.astype(np.float64)
-        if given.dtype.kind == "c":
-            raise DataError(f"Complex data not supported; the matrix holds {given.dtype}.")
-        if given.dtype.kind not in "iufb":
-            raise DataError(f"the matrix must hold real numbers; got {given.dtype}.")
+        if given.dtype.kind not in "iufbO":
+            complex_ = "Complex data not supported: " if given.dtype.kind == "c" else ""
+            raise DataError(f"{complex_}the matrix must hold real numbers; got {given.dtype}.")
         # In float64: sums of duplicates must not wrap around in the type of the matrix.
-        csr = sp.csr_array(given, dtype=np.float64, copy=True)
+        csr = sp.csr_array(given.astype(np.float64))
         csr.sum_duplicates()
         with np.errstate(over="ignore"):
             data = csr.data.astype(np.float32)
@@ -354,13 +351,14 @@ class Interactions:
         kept[0] = new_item[kept[0]].astype(np.int32)
         newest = self.newest
         if self.timed:
-            newest = int(kept[2].max()) if len(kept[2]) else self.reference
+            newest = int(kept[2].max()) if len(kept[2]) else 0
         shop = replace(
             self,
             users=self.users.keep(keep_user),
             items=self.items.keep(keep_item),
             by_user=RowStore.from_csr(assemble.offsets(left_users[keep_user]), tuple(kept)),
             newest=newest,
+            reference=self.reference if len(kept[0]) else newest,
             listed_users=None if self.listed_users is None else self.listed_users[keep_user],
             listed_items=None if self.listed_items is None else self.listed_items[keep_item],
         )
@@ -412,8 +410,10 @@ class Interactions:
     def _rebased(self, newest: int) -> Interactions:
         """Return the interactions with weights as seen from a later time."""
         indptr, columns = self._csr
-        factor = 0.0 if not len(columns) else float(
-            decay(np.array([self.reference]), newest, self.half_life)[0]
+        factor = (
+            0.0
+            if not len(columns)
+            else float(decay(np.array([self.reference]), newest, self.half_life)[0])
         )
         if len(columns):
             data = (columns[1].astype(np.float64) * factor).astype(np.float32)
@@ -465,7 +465,9 @@ class Interactions:
             len(touched),
             np.concatenate((old[0], item_rows)),
             np.concatenate((old[1].astype(np.float64), new_weights)),
-            np.concatenate((old[2], _NO_TIMES if times is None else times)) if self.timed else None,
+            np.concatenate((old[2], _NO_TIMES if times is None else times))
+            if self.timed
+            else None,
             np.concatenate((old[-1], new_counts)) if self.kind == "rating" else None,
             self.kind,
             1,
@@ -541,9 +543,7 @@ def _merged(
     if kind == "rating":
         ones = np.ones(len(order), dtype=np.int32) if counts is None else counts[order]
         values = values if len(values) else np.ones(len(order))
-        lengths, data = assemble.merge_ratings(
-            indptr, columns, values, sorted_times, ones, n_jobs
-        )
+        lengths, data = assemble.merge_ratings(indptr, columns, values, sorted_times, ones, n_jobs)
         parts = [columns, data, *timed, ones]
     else:
         lengths, data = assemble.merge_weights(indptr, columns, values, sorted_times, n_jobs)
@@ -585,9 +585,7 @@ def _extended(
     """Append the ids that a batch or its side table brings."""
     side, side_kind = np.empty(0, dtype=np.int64), "int"
     if table is not None:
-        side, side_kind = check_ids(
-            np.asarray(read_ids(table, column, _side(column))[1]), column
-        )
+        side, side_kind = check_ids(np.asarray(read_ids(table, column, _side(column))[1]), column)
     found = merge_ids([(ids, kind), (side, side_kind)], column)
     if len(found) and len(known) and found.kind != known.kind:
         raise DataError(

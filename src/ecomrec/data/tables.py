@@ -123,9 +123,7 @@ def read_events(
     )
 
 
-def _strength(
-    frame: nw.DataFrame[Any], y: Any, values: str
-) -> tuple[np.ndarray | None, str]:
+def _strength(frame: nw.DataFrame[Any], y: Any, values: str) -> tuple[np.ndarray | None, str]:
     if y is not None:
         strength = _numbers(y, "y")
         if len(strength) != len(frame):

@@ -37,6 +37,8 @@ def to_nanoseconds(times: Any, name: str = "timestamp") -> np.ndarray:
     import pandas as pd
 
     series = pd.Series(times) if not isinstance(times, pd.Series) else times
+    if isinstance(series.dtype, pd.CategoricalDtype):
+        series = series.astype(series.cat.categories.dtype)
     series = series.infer_objects()
     if pd.api.types.is_bool_dtype(series.dtype):
         raise DataError(f"{name} must hold times; got booleans.")
@@ -79,13 +81,10 @@ def _from_seconds(series: pd.Series, name: str) -> np.ndarray:
 def _parse(series: pd.Series, name: str) -> pd.Series:
     import pandas as pd
 
-    mixed = series.map(lambda value: isinstance(value, (int, float)) and value == value)
-    if mixed.any():
-        raise DataError(
-            f"{name} mixes numbers such as {series[mixed].iloc[0]!r} with other times. Convert the "
-            "column to one type."
-        )
-    parsed = pd.to_datetime(series, utc=True, errors="coerce", format="ISO8601")
+    # Numbers among texts: pandas would guess their unit.
+    numbers = series.map(lambda value: isinstance(value, (int, float))).astype(bool)
+    texts = series.where(~numbers)
+    parsed = pd.to_datetime(texts, utc=True, errors="coerce", format="ISO8601")
     bad = parsed.isna() & series.notna()
     if bad.any():
         raise DataError(

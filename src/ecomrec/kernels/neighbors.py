@@ -158,7 +158,7 @@ def _dot_rows(
                 feature = own_features[at]
                 segment = other_starts[feature]
                 end = segment + other_counts[feature]
-                factor = own_factors[at] * roots[feature] if unit else own_factors[at]
+                factor = roots[feature] if unit else own_factors[at]
                 n_touched = _add_segment(
                     entities, factors, segment, end, factor, unit, sums, touched, n_touched
                 )
@@ -324,19 +324,30 @@ def _other_factors(
 
 
 def _prepared(other, how, n_jobs):
-    """Roots of the feature weights (float32), and what each stored weight brings; empty if unit.
+    """Roots of the feature weights (float32), and what each stored weight brings.
 
-    A pair's sum is made of ``(root * one) * (root * other)``, so it is the same from both sides.
+    If every weight counts as 1: the feature weights, and nothing. Otherwise a pair's sum is made of ``(root * one) * (root * other)``, so it is the same from both sides.
     """
-    roots = np.sqrt(how.feature_weights).astype(np.float32)
     if how.unit:
-        return roots, np.empty(0, dtype=np.float32)
+        return how.feature_weights.astype(np.float32), np.empty(0, dtype=np.float32)
+    roots = np.sqrt(how.feature_weights).astype(np.float32)
     starts, counts, entities, values = other
     factors = np.empty(len(values), dtype=np.float32)
     run_sharded(
         lambda start, stop: _other_factors(
-            start, stop, starts, counts, entities, values, roots, how.form, how.exponent, how.k1,
-            how.lengths, how.scale, factors,
+            start,
+            stop,
+            starts,
+            counts,
+            entities,
+            values,
+            roots,
+            how.form,
+            how.exponent,
+            how.k1,
+            how.lengths,
+            how.scale,
+            factors,
         ),  # fmt: skip
         counts,
         n_jobs,
@@ -394,10 +405,35 @@ def dot_rows(
     feature_rank = np.empty(0, dtype=np.int32) if feature_rank is None else feature_rank
     run_sharded(
         lambda start, stop: _dot_rows(
-            start, stop, rows, selves, own_norms, own_lengths, mine, other, factors,
-            how.unit, roots, how.form, how.exponent, how.k1, how.scale, how.other_norms,
-            coarse_norms, how.shrink, how.rule, how.power, rank, by_rank, feature_rank, ordered,
-            n_neighbors, out_at, entities, values, counts,
+            start,
+            stop,
+            rows,
+            selves,
+            own_norms,
+            own_lengths,
+            mine,
+            other,
+            factors,
+            how.unit,
+            roots,
+            how.form,
+            how.exponent,
+            how.k1,
+            how.scale,
+            how.other_norms,
+            coarse_norms,
+            how.shrink,
+            how.rule,
+            how.power,
+            rank,
+            by_rank,
+            feature_rank,
+            ordered,
+            n_neighbors,
+            out_at,
+            entities,
+            values,
+            counts,
         ),  # fmt: skip
         work,
         n_jobs,

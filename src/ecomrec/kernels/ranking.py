@@ -190,7 +190,17 @@ def top_k(block, k, mask, n_jobs=1):
 
 @jit
 def _fill(
-    rows, order, n_items, values, allowed, candidates, candidate_at, excluded, excluded_at, items, scores
+    rows,
+    order,
+    n_items,
+    values,
+    allowed,
+    candidates,
+    candidate_at,
+    excluded,
+    excluded_at,
+    items,
+    scores,
 ):
     k = items.shape[1]
     # 1: a candidate; 2: taken or excluded.

@@ -159,8 +159,22 @@ def rated_rows(
     counts = np.zeros(len(rows), dtype=np.int64)
     run_sharded(
         lambda start, stop: _rated_rows(
-            start, stop, rows, selves, own_offsets, mine, other, offsets, feature_offsets, kind,
-            shrink, n_kept, out_at, entities, values, counts,
+            start,
+            stop,
+            rows,
+            selves,
+            own_offsets,
+            mine,
+            other,
+            offsets,
+            feature_offsets,
+            kind,
+            shrink,
+            n_kept,
+            out_at,
+            entities,
+            values,
+            counts,
         ),  # fmt: skip
         work,
         n_jobs,
@@ -242,8 +256,20 @@ def predict(
     sorted_targets, sorted_fallback = targets[order], fallback[order]
     run_sharded(
         lambda start, stop: _predict(
-            start, stop, groups, target_at, sorted_targets, sorted_fallback, similar, other,
-            centers, spreads, feature_centers, n_neighbors, found, support,
+            start,
+            stop,
+            groups,
+            target_at,
+            sorted_targets,
+            sorted_fallback,
+            similar,
+            other,
+            centers,
+            spreads,
+            feature_centers,
+            n_neighbors,
+            found,
+            support,
         ),  # fmt: skip
         counts * 200,
         n_jobs,

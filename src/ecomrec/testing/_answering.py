@@ -89,7 +89,7 @@ def check_predict_is_nan_for_strangers(model: BaseRecommender) -> None:
 
 @check(_rates)
 def check_strangers_get_the_baseline(model: BaseRecommender) -> None:
-    """A rating model predicts within the range of ratings, for strangers too, and for them alike."""
+    """A rating model predicts within the range of ratings, the same for every stranger."""
 
     def holds(log: Log) -> None:
         fitted = log.fit(model)
@@ -140,7 +140,9 @@ def check_explanation_adds_up(model: BaseRecommender) -> None:
             sizes = table["contribution"].abs().to_numpy()
             assert (np.diff(sizes) <= 0).all(), f"{table} is not sorted."
             total = table["contribution"].sum()
-            assert abs(total - score) <= tolerance + 1e-12, f"{table} adds up to {total}, not {score}."
+            assert abs(total - score) <= tolerance + 1e-12, (
+                f"{table} adds to {total}, not {score}."
+            )
 
     for_all(holds, logs(model), share=0.5)
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -64,7 +66,7 @@ def assert_same_answers(
         tolerance = RTOL * max(np.abs(ours).max(), np.abs(other_scores).max())
         assert (np.abs(ours - other_scores) <= tolerance).all(), message
         starts = [0, *(np.flatnonzero(ours[:-1] - ours[1:] > 2 * tolerance) + 1), len(ours)]
-        for first, last in zip(starts[:-1], starts[1:], strict=True):
+        for first, last in itertools.pairwise(starts):
             if last == k:
                 break
             tied = {item for item, _ in mine[first:last]}
@@ -97,6 +99,22 @@ def assert_same_models(one: Any, other: Any, what: str) -> None:
         first = one.recommend(users, k=k, exclude_seen=exclude_seen)
         second = other.recommend(users, k=k, exclude_seen=exclude_seen)
         assert_same_answers(first, second, what=what)
+
+
+def assert_refused(
+    call: Callable[[], object],
+    error: type[Exception] | tuple[type[Exception], ...],
+    match: str,
+    what: str,
+) -> None:
+    """Check that a call raises an error whose message matches a pattern."""
+    message = None
+    try:
+        call()
+    except error as raised:
+        message = str(raised)
+    assert message is not None, f"{what} is accepted."
+    assert re.search(match, message), f"{what} is refused without {match!r}: {message}"
 
 
 @contextmanager

@@ -86,7 +86,9 @@ def at_most(examples: int) -> Iterator[None]:
         _examples.pop()
 
 
-def for_all(holds: Callable[..., None], *given_by: st.SearchStrategy[Any], share: float = 1) -> None:
+def for_all(
+    holds: Callable[..., None], *given_by: st.SearchStrategy[Any], share: float = 1
+) -> None:
     """Try a property on random arguments, one for each strategy; `share` of the usual number."""
     profile = settings()
     examples = _examples[-1] if _examples else profile.max_examples

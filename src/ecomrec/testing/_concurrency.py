@@ -164,4 +164,3 @@ def check_forked_children_answer(model: BaseRecommender) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr.decode()[-2000:]
-

@@ -84,7 +84,9 @@ def check_fit_leaves_input_alone(model: BaseRecommender) -> None:
     if not traits_of(model).takes_matrix:
         return
     for matrix in (sp.csr_array(np.eye(4) + 1), np.eye(4) + 1):
-        arrays = [matrix] if isinstance(matrix, np.ndarray) else [matrix.data, matrix.indices]
+        arrays: list[Any] = [matrix]
+        if not isinstance(matrix, np.ndarray):
+            arrays = [matrix.data, matrix.indices]
         before = [values.copy() for values in arrays]
         for values in arrays:
             values.flags.writeable = False
@@ -254,4 +256,6 @@ def check_int64_indices(model: BaseRecommender) -> None:
         (dense[users, items][halves] / 2, (users[halves], items[halves])), shape=csr.shape
     )
     for name, form in {"64-bit": large, "unsorted, repeated": repeated}.items():
-        assert_equal_bits(expected, everything(clone(model).fit(form)), f"plain and {name} indices")
+        assert_equal_bits(
+            expected, everything(clone(model).fit(form)), f"plain and {name} indices"
+        )

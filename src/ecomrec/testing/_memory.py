@@ -53,7 +53,8 @@ def holds_id(root: Any, wanted: Any) -> bool:
             return True
         if isinstance(value, str) and isinstance(wanted, str) and wanted in value:
             return True
-        if isinstance(value, np.ndarray) and isinstance(wanted, int) and value.dtype.kind in "iuf":
-            if bool((value == wanted).any()):
+        if isinstance(value, np.ndarray) and value.dtype.kind in "iuf" and isinstance(wanted, int):
+            found = bool((value == wanted).any())
+            if found:
                 return True
     return False

@@ -17,6 +17,7 @@ from ecomrec.exceptions import DataError, UnknownIdError
 from ecomrec.testing import strategies
 from ecomrec.testing._answers import (
     assert_equal_bits,
+    assert_refused,
     assert_same_answers,
     everything,
     filled,
@@ -212,9 +213,12 @@ def check_bad_requests_are_named(model: BaseRecommender) -> None:
         ({"users": ["u1"], "history": [["i1"], ["i2"]]}, DataError, "2 rows for 1 users"),
     ]
     for request, error, message in requests:
-        with pytest.raises(error, match=re.escape(message)):
-            fitted.recommend(**request)
-            raise AssertionError(f"recommend(**{request}) was answered.")
+        assert_refused(
+            lambda request=request: fitted.recommend(**request),  # type: ignore[misc]
+            error,
+            re.escape(message),
+            f"recommend(**{request})",
+        )
 
 
 @check()

@@ -109,7 +109,7 @@ def check_partial_fit_takes_matrices(model: BaseRecommender) -> None:
 
 @check()
 def check_partial_fit_in_parts(model: BaseRecommender) -> None:
-    """Answers do not depend on how new users and items were batched, or on the order of batches."""
+    """Answers do not depend on how events were batched, or on the order of the batches."""
 
     def holds(log: Log, cut: int, random: np.random.Generator) -> None:
         first, later = log.split(cut)

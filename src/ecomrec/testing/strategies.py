@@ -69,9 +69,7 @@ def event_tables(
     ...     assert events["rating"].between(1, 5).all()
     >>> ratings_stay_in_range()
     """
-    return _event_tables(
-        n_users, n_items, min_events, max_events, ids, values, timestamps
-    )
+    return _event_tables(n_users, n_items, min_events, max_events, ids, values, timestamps)
 
 
 @st.composite
@@ -193,7 +191,7 @@ def _interactions(
     events = draw(
         _event_tables(n_users, n_items, min_events, max_events, kind, values, timestamps)
     )
-    listed = {}
+    listed: dict[str, Any] = {}
     for side, n in (("user", n_users), ("item", n_items)):
         numbers = draw(st.sets(st.integers(0, n), min_size=0 if len(events) else 1))
         column = labels(kind, side[0], sorted(numbers))

@@ -139,9 +139,16 @@ def dot_rows_twin(
     matrix, stored = dense(other, len(rank))
     ours = _strengths(own, c.form, c.exponent, c.k1, own_lengths, c.scale)
     theirs = _strengths(matrix.T, c.form, c.exponent, c.k1, c.lengths, c.scale)
+    # In float32, one feature after the other, as the kernel does: ties are ties on both sides.
+    roots = np.sqrt(c.feature_weights).astype(np.float32)
+    ours, theirs = (roots * ours).astype(np.float32), (roots * theirs).astype(np.float32)
     if c.unit:
-        theirs = stored.T.astype(np.float64)
-    shared = (ours * c.feature_weights) @ theirs.T
+        ours = (own > 0) * c.feature_weights.astype(np.float32)
+        theirs = stored.T.astype(np.float32)
+    shared = np.zeros((len(ours), len(theirs)), dtype=np.float32)
+    for mine_there, others in zip(ours.T, theirs.T, strict=True):
+        shared += np.outer(mine_there, others)
+    shared = shared.astype(np.float64)
     if c.rule == neighbors.UNION:
         below = own_norms[:, None] + c.other_norms - shared + c.shrink
     else:

@@ -1,0 +1,145 @@
+"""Ids of a request turned into rows: who asks, and what may be answered."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ecomrec.data.histories import Profiles, read_histories, stored_profiles
+from ecomrec.data.ids import IdMap, id_list
+from ecomrec.data.interactions import Interactions
+from ecomrec.data.tables import USER
+from ecomrec.exceptions import DataError, UnknownIdError
+from ecomrec.kernels import ranking
+from ecomrec.state import Query, State
+
+
+def make_query(
+    state: State, users: Any, history: Any
+) -> tuple[Sequence[Any] | np.ndarray, Query, np.ndarray]:
+    """What the rows of a request are called, the request, and which rows can be answered."""
+    shop = state.interactions
+    if users is None and history is None:
+        raise ValueError("recommend needs users, history, or both; got neither.")
+    keys: Sequence[Any] | np.ndarray
+    if users is not None:
+        keys = id_list(users, "users")
+        rows = shop.users.rows(keys)
+    if history is None:
+        query = Query(rows, stored_profiles(shop, rows), True)
+        return keys, query, rows >= 0
+    found, given = read_histories(history, shop, None if users is None else keys)
+    if users is None:
+        keys, rows = found, np.full(len(found), -1, dtype=np.int64)
+        profiles = given
+    else:
+        profiles = stored_profiles(shop, rows).plus(given, shop.kind)
+    known = (rows >= 0) | (np.diff(given.indptr) > 0)
+    return keys, Query(rows, profiles, False), known
+
+
+def make_mask(
+    state: State, query: Query, candidates: Any, exclude: Any, exclude_seen: bool
+) -> ranking.Mask:
+    shop = state.interactions
+    n = len(query.users)
+    allowed = ranking.EVERYTHING if state.available is None else state.available
+    inside, inside_at = ranking.NOTHING, ranking.NO_OFFSETS
+    if candidates is not None:
+        shared, lists = _rows_of_lists(candidates, shop.items, n, "candidates")
+        if lists is None:
+            only = np.zeros(shop.n_items, dtype=bool)
+            only[shared] = True
+            allowed = only if len(allowed) == 0 else only & allowed
+        else:
+            inside_at, inside = lists
+    outside, outside_at = ranking.NOTHING, ranking.no_rows(n)
+    if exclude_seen:
+        outside_at, outside = query.profiles.indptr, query.profiles.items
+    if exclude is not None:
+        shared, lists = _rows_of_lists(exclude, shop.items, n, "exclude")
+        if lists is None:
+            allowed = np.ones(shop.n_items, dtype=bool) if len(allowed) == 0 else allowed.copy()
+            allowed[shared] = False
+        else:
+            outside_at, outside = _joined((outside_at, outside), lists)
+    return ranking.Mask(allowed, inside, inside_at, outside, outside_at)
+
+
+def known_rows(ids: IdMap, wanted: Any, name: str) -> np.ndarray:
+    if wanted is None:
+        return np.empty(0, dtype=np.int64)
+    keys = id_list(wanted, name)
+    rows = ids.rows(keys)
+    if (rows < 0).any():
+        raise_unknown(keys, rows >= 0, "Leave them out; nothing was forgotten.")
+    return np.unique(rows)
+
+
+SKIP = "Pass unknown='skip' to leave their rows empty."
+
+
+def raise_unknown(
+    keys: Sequence[Any] | np.ndarray,
+    known: np.ndarray,
+    advice: str = "",
+    histories: bool = False,
+) -> None:
+    missing = np.flatnonzero(~known)
+    if histories:
+        message = f"no item of the histories in rows {missing[:5].tolist()} is known."
+    else:
+        listing = [_plain(keys[row]) for row in missing[:5]]
+        more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+        message = f"ids not seen in fit: {listing}{more}."
+    raise UnknownIdError(f"{message} {advice}".rstrip())
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _rows_of_lists(
+    ids: Any, items: IdMap, n: int, name: str
+) -> tuple[np.ndarray, tuple[np.ndarray, np.ndarray] | None]:
+    """Known rows of a shared list of ids, or of one list for each row (offsets and rows)."""
+    outer = id_list(ids, name)
+    if (len(outer) and isinstance(outer[0], (list, np.ndarray))) or hasattr(
+        outer[0] if len(outer) else None, "to_numpy"
+    ):
+        if len(outer) != n:
+            raise DataError(f"{name} holds {len(outer)} lists for {n} rows. Give one for each.")
+        found = [np.unique(items.rows(id_list(part, name))) for part in outer]
+        found = [part[part >= 0] for part in found]
+        offsets = np.concatenate(([0], np.cumsum([len(part) for part in found]))).astype(np.int64)
+        return ranking.NOTHING, (offsets, np.concatenate(found).astype(np.int32))
+    rows = items.rows(outer)
+    return rows[rows >= 0], None
+
+
+def _joined(
+    one: tuple[np.ndarray, np.ndarray], other: tuple[np.ndarray, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of two lists of lists, end to end."""
+    n = len(one[0]) - 1
+    parts = []
+    for row in range(n):
+        parts.append(one[1][one[0][row] : one[0][row + 1]])
+        parts.append(other[1][other[0][row] : other[0][row + 1]])
+    return one[0] + other[0], np.concatenate(parts) if parts else ranking.NOTHING
+
+
+def rows_alone(shop: Interactions, rows: np.ndarray, axis: str) -> Query:
+    """A query that needs just some rows of items, or of users."""
+    if axis == USER:
+        return Query(rows, stored_profiles(shop, rows), True)
+    profiles = Profiles(
+        np.arange(len(rows) + 1), rows.astype(np.int32), np.ones(len(rows), dtype=np.float32)
+    )
+    return Query(np.full(len(rows), -1), profiles, False)
+
+
+def slice_query(query: Query, rows: slice) -> Query:
+    return Query(query.users[rows], query.profiles.part(rows), query.as_stored)

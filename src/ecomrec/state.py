@@ -1,0 +1,165 @@
+"""What a fitted model knows, what it is asked, and how both become arrays for a file."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from datetime import timedelta
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ecomrec import persistence
+from ecomrec.data.histories import Profiles
+from ecomrec.data.ids import IdMap
+from ecomrec.data.interactions import Interactions
+from ecomrec.data.rows import RowStore
+from ecomrec.exceptions import FileFormatError
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """All that a fitted model knows, never changed after it is made.
+
+    Attributes
+    ----------
+    interactions : Interactions
+    learned : dataclass or None
+        The model's own arrays.
+    available : ndarray of shape (n_items,), bool, or None
+        False for items that a catalogue marks as not available.
+    from_table : bool
+        Fitted on a table of events rather than on a matrix.
+    """
+
+    interactions: Interactions
+    learned: Any
+    available: np.ndarray | None
+    from_table: bool
+
+    @cached_property
+    def by_popularity(self) -> np.ndarray:
+        """Items by the number of users with evidence, ties by row: int32 of shape (n_items,)."""
+        counts = self.interactions.item_counts
+        return np.argsort(-counts, kind="stable").astype(np.int32)
+
+
+class Query(NamedTuple):
+    """The rows of one request.
+
+    Attributes
+    ----------
+    users : ndarray of shape (n,), int64
+        Stored rows, -1 for anonymous visitors and unknown users.
+    profiles : Profiles
+        The items and weights to answer from.
+    as_stored : bool
+        The profiles are just what is stored for `users`.
+    """
+
+    users: np.ndarray
+    profiles: Profiles
+    as_stored: bool
+
+
+def pack_parameter(value: Any) -> Any:
+    """A parameter as JSON; pandas' own durations as the NumPy ones that they are."""
+    if isinstance(value, timedelta) and type(value) is not timedelta:
+        value = np.timedelta64(value)
+    return persistence.pack_value(value)
+
+
+def pack_state(state: State) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    shop = state.interactions
+    names = ("kind", "half_life", "reference", "newest", "timed")
+    manifest: dict[str, Any] = {
+        "user_kind": shop.users.kind,
+        "item_kind": shop.items.kind,
+        "shop": {name: persistence.pack_value(getattr(shop, name)) for name in names},
+        "from_table": state.from_table,
+        "learned_type": type(state.learned).__name__,
+        "learned": {},
+    }
+    indptr, columns = shop.by_user.to_csr()
+    arrays = {
+        **persistence.pack_ids("users", shop.users.ids, shop.users.kind),
+        **persistence.pack_ids("items", shop.items.ids, shop.items.kind),
+        "shop.indptr": indptr,
+        **{f"shop.{number}": values for number, values in enumerate(columns)},
+    }
+    optional = {
+        "available": state.available,
+        "listed_users": shop.listed_users,
+        "listed_items": shop.listed_items,
+    }
+    arrays.update({name: values for name, values in optional.items() if values is not None})
+    for field in fields(state.learned):
+        value = getattr(state.learned, field.name)
+        name = f"learned.{field.name}"
+        if isinstance(value, RowStore):
+            indptr, columns = value.to_csr()
+            arrays[f"{name}.indptr"] = indptr
+            arrays.update({f"{name}.{number}": values for number, values in enumerate(columns)})
+            manifest["learned"][field.name] = {"rows": len(columns)}
+        elif isinstance(value, np.ndarray):
+            arrays[name] = value
+            manifest["learned"][field.name] = {"array": True}
+        else:
+            manifest["learned"][field.name] = {"value": persistence.pack_value(value)}
+    return manifest, arrays
+
+
+def unpack_state(
+    manifest: dict[str, Any], arrays: dict[str, np.ndarray], learned_types: tuple[type, ...]
+) -> State:
+    learned_type = {kind.__name__: kind for kind in learned_types}[manifest["learned_type"]]
+    users = persistence.unpack_ids("users", arrays, manifest["user_kind"])
+    items = persistence.unpack_ids("items", arrays, manifest["item_kind"])
+    values = {name: persistence.unpack_value(v) for name, v in manifest["shop"].items()}
+    shop = Interactions(
+        IdMap(users, manifest["user_kind"]),
+        IdMap(items, manifest["item_kind"]),
+        _unpack_rows("shop", arrays, sum(name.startswith("shop.") for name in arrays) - 1),
+        listed_users=arrays.get("listed_users"),
+        listed_items=arrays.get("listed_items"),
+        **values,
+    )
+    _check_rows(shop.by_user, shop.n_users, shop.n_items)
+    learned = {}
+    for name, form in manifest["learned"].items():
+        if "rows" in form:
+            learned[name] = _unpack_rows(f"learned.{name}", arrays, form["rows"])
+            n = learned[name].n_rows
+            if n not in shop.shape:
+                raise FileFormatError(f"{name} has {n} rows for {shop.shape} users and items.")
+            _check_rows(learned[name], n, n)
+        elif "array" in form:
+            learned[name] = arrays[f"learned.{name}"]
+        else:
+            learned[name] = persistence.unpack_value(form["value"])
+    return State(
+        shop, learned_type(**learned), arrays.get("available"), bool(manifest["from_table"])
+    )
+
+
+def _unpack_rows(name: str, arrays: dict[str, np.ndarray], n_columns: int) -> RowStore:
+    columns = tuple(arrays[f"{name}.{number}"] for number in range(n_columns))
+    indptr = arrays[f"{name}.indptr"]
+    if (
+        indptr.ndim != 1
+        or len(indptr) == 0
+        or indptr[0] != 0
+        or (np.diff(indptr) < 0).any()
+        or any(values.shape != (indptr[-1],) for values in columns)
+    ):
+        raise FileFormatError(f"the rows of {name} do not fit their entries; the file is damaged.")
+    return RowStore.from_csr(indptr, columns)
+
+
+def _check_rows(store: RowStore, n_rows: int, n_columns: int) -> None:
+    """Refuse rows that would make a kernel read beyond its arrays."""
+    indices = store.columns[0]
+    if store.n_rows != n_rows or (
+        len(indices) and (indices.min() < 0 or indices.max() >= n_columns)
+    ):
+        raise FileFormatError("the stored matrix does not fit its ids; the file is damaged.")

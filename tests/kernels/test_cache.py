@@ -1,0 +1,194 @@
+"""Where compiled kernels are kept: each case is a process with a copy of the package of its own."""
+
+import json
+import os
+import shutil
+import stat
+import subprocess
+import sys
+import tempfile
+import warnings
+from pathlib import Path
+
+import numba
+import numpy as np
+import pytest
+
+import ecomrec
+from ecomrec.kernels import _jit
+
+pytestmark = pytest.mark.skipif(numba.config.DISABLE_JIT, reason="nothing is compiled")
+
+USE_TWO_KERNELS = """
+import json, sys, warnings
+with warnings.catch_warnings(record=True) as caught:
+    warnings.simplefilter("always")
+    import numpy as np
+    from ecomrec.kernels import assemble
+    _, order = assemble.group_by_row(np.array([2, 0, 2, 1]), 3)
+    target = np.zeros(3, dtype=np.int32)
+    assemble.move_rows(np.array([1]), np.array([2]), np.array([0]), np.arange(4, dtype=np.int32), target)
+stats = [kernel.stats for kernel in (assemble._count_and_place, assemble._move_rows)]
+print(json.dumps({
+    "file": assemble.__file__,
+    "answer": order.tolist() + target.tolist(),
+    "hits": sum(sum(s.cache_hits.values()) for s in stats),
+    "misses": sum(sum(s.cache_misses.values()) for s in stats),
+    "warnings": [f"{w.category.__name__}: {w.message}" for w in caught],
+}))
+"""
+ANSWER = [1, 3, 0, 2, 1, 2, 0]
+HITS = {"answer": ANSWER, "hits": 2, "misses": 0, "warnings": []}
+COMPILED = {"answer": ANSWER, "hits": 0, "misses": 2, "warnings": []}
+READ_ONLY = 'mount --bind "$0" "$0" && mount -o remount,ro,bind "$0" && exec "$@"'
+
+
+def copied(folder):
+    """A folder to import a fresh copy of the package from, without anything compiled."""
+    site = folder / "site"
+    ignore = shutil.ignore_patterns("__pycache__", "*.npz")
+    shutil.copytree(Path(ecomrec.__file__).parent, site / "ecomrec", ignore=ignore)
+    return site
+
+
+def run(site, *before, cache_dir=None, home=None, **options):
+    """Use two kernels of a copy in a fresh process and report what happened."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("NUMBA_", "XDG_"))}
+    # Without a home of their own, kernels that cannot stay beside their source would go there.
+    environment |= {"PYTHONPATH": str(site), "HOME": str(home or site)}
+    if cache_dir is not None:
+        environment["NUMBA_CACHE_DIR"] = str(cache_dir)
+    done = subprocess.run(
+        [*before, sys.executable, "-c", USE_TWO_KERNELS],
+        env=environment,
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=False,
+        **options,
+    )
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    assert Path(report.pop("file")).is_relative_to(site)
+    return report
+
+
+def mounted_read_only(folder):
+    """Words to put before a command so that it sees `folder` on a read-only mount."""
+    unshare = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "-rm"]
+    before = [*unshare, "sh", "-c", READ_ONLY, str(folder)]
+    try:
+        probe = subprocess.run(
+            [*before, "touch", str(folder / "probe")], capture_output=True, text=True, check=False
+        )
+    except FileNotFoundError:
+        pytest.skip("no read-only mount: the unshare command is missing")
+    if "Read-only file system" not in probe.stderr:
+        pytest.skip(f"no read-only mount: not permitted here ({probe.stderr.strip()})")
+    return before
+
+
+@pytest.fixture(scope="module")
+def populated(tmp_path_factory):
+    """A copy whose two kernels have been compiled beside their source."""
+    site = copied(tmp_path_factory.mktemp("populated"))
+    assert run(site) == COMPILED
+    return site
+
+
+def test_the_next_process_compiles_nothing(populated):
+    assert run(populated) == HITS
+
+
+def test_a_populated_cache_on_a_read_only_mount_is_used(populated):
+    for source in populated.rglob("*.py"):
+        # Layers of an image may change times; the content decides.
+        os.utime(source, (1, 1))
+    assert run(populated, *mounted_read_only(populated)) == HITS
+
+
+def test_a_populated_cache_of_somebody_else_is_used(populated):
+    """A server runs as a user who may read the package and write nothing."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        shutil.copytree(populated, folder / "site")
+        for path in (folder, *folder.rglob("*")):
+            path.chmod(stat.S_IMODE(path.stat().st_mode) & ~0o222 | 0o555)
+        other = {"user": 65534, "group": 65534, "extra_groups": []} if os.geteuid() == 0 else {}
+        try:
+            assert run(folder / "site", **other) == HITS
+        finally:
+            for path in (folder, *folder.rglob("*")):
+                path.chmod(0o755)
+
+
+def test_a_named_cache_folder_is_filled_and_used_read_only(tmp_path):
+    site, cache = copied(tmp_path), tmp_path / "cache"
+    assert run(site, cache_dir=cache) == COMPILED
+    assert list(cache.rglob("*.nbi"))
+    assert not list(site.rglob("*.nbi"))
+    assert run(site, *mounted_read_only(tmp_path), cache_dir=cache) == HITS
+
+
+def test_a_named_cache_folder_helps_where_the_package_holds_a_stale_cache(populated, tmp_path):
+    """An image may hold kernels that another version or machine had compiled."""
+    site, cache = tmp_path / "site", tmp_path / "cache"
+    shutil.copytree(populated, site)
+    with (site / "ecomrec" / "kernels" / "assemble.py").open("a") as source:
+        source.write("\n# changed\n")
+    before = mounted_read_only(site)
+    assert run(site, *before, cache_dir=cache) == COMPILED
+    assert run(site, *before, cache_dir=cache) == HITS
+
+
+def test_without_any_cache_kernels_work_and_say_so_once(tmp_path):
+    site = copied(tmp_path)
+    report = run(site, *mounted_read_only(site), home=site / "nobody")
+    (warning,) = report.pop("warnings")
+    assert warning.startswith("RuntimeWarning: Compiled kernels cannot be cached (")
+    assert "Set NUMBA_CACHE_DIR to a writable folder, or run 'ecomrec warmup'" in warning
+    assert report["answer"] == ANSWER
+
+
+def test_a_full_disk_leaves_kernels_working_and_says_so_once(monkeypatch):
+    def no_space(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(numba.core.caching.FunctionCache, "save_overload", no_space)
+    monkeypatch.setattr(_jit, "_warned", False)
+
+    @_jit.jit
+    def twice(values):
+        return values + values
+
+    assert numba.core.caching.FunctionCache.save_overload is no_space
+    with pytest.warns(RuntimeWarning, match="cannot be cached .*No space left on device"):
+        found = twice(np.array([1.5, 2.0]))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        more = twice(np.array([1, 2]))
+    assert (found.tolist(), more.tolist()) == ([3.0, 4.0], [2, 4])
+
+
+def test_kernels_keep_inside_their_arrays():
+    """Compiled code checks no bounds: as plain Python, every kernel passes the same tests."""
+    here = Path(__file__).parent
+    names = ("test_assemble.py", "test_ranking.py", "test_neighbors.py")
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "pytest",
+            "-q",
+            "-p",
+            "no:cacheprovider",
+            *(here / n for n in names),
+        ],
+        env=os.environ | {"NUMBA_DISABLE_JIT": "1"},
+        cwd=here.parents[1],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr
+    assert " passed" in done.stdout

@@ -1,0 +1,216 @@
+"""Servers thread and fork: children answer, and readers see whole models only."""
+
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+MODELS = ["Popularity()", "ItemKNN()", "UserKNN()", "ItemKNN(target='rating')"]
+
+# Python warns that a process with threads forks; that is what is tried here.
+PRELUDE = """
+import os, sys, threading, time, warnings
+import numpy as np
+import pandas as pd
+warnings.simplefilter("error")
+warnings.filterwarnings("ignore", message=".*multi-threaded", category=DeprecationWarning)
+from ecomrec.cf import ItemKNN, Popularity, UserKNN
+
+sys.setswitchinterval(1e-4)
+model = {model}
+value = "rating" if getattr(model, "target", "") == "rating" else "weight"
+
+def children(task, n):
+    # Run a task in n forked children; count those that fail or hang.
+    pids = []
+    for _ in range(n):
+        pid = os.fork()
+        if pid == 0:
+            code = 1
+            try:
+                code = 0 if task() else 1
+            finally:
+                os._exit(code)
+        pids.append(pid)
+    failed, deadline = 0, time.monotonic() + 30
+    for pid in pids:
+        done, status = os.waitpid(pid, os.WNOHANG)
+        while not done and time.monotonic() < deadline:
+            time.sleep(0.005)
+            done, status = os.waitpid(pid, os.WNOHANG)
+        if not done:
+            os.kill(pid, 9)
+            os.waitpid(pid, 0)
+            print("a child hung")
+        failed += not done or status != 0
+    return failed
+"""
+
+
+def python(code, model, seconds=90):
+    """Run code in a fresh interpreter; return what it prints."""
+    source = PRELUDE.replace("{model}", model) + textwrap.dedent(code)
+    done = subprocess.run(
+        [sys.executable, "-c", source], capture_output=True, text=True, check=False, timeout=seconds
+    )
+    assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-2000:]
+    return done.stdout.split()
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_forked_children_answer_and_learn(model):
+    printed = python(
+        """
+        from ecomrec.datasets import make_shop
+        events = make_shop(600, 200, 20_000, columns=("user_id", "item_id")).events
+        events[value] = 1.0 + np.arange(len(events)) % 5
+        batch = events.head(50)
+        users = np.arange(0, 600, 3)
+        users = users[np.isin(users, events["user_id"])]
+
+        # The parent uses everything, with all threads, before it forks.
+        model.fit(events).partial_fit(batch)
+        expected = model.recommend(users, k=15).items.tolist()
+
+        def answer_and_learn():
+            if model.recommend(users, k=15).items.tolist() != expected:
+                return False
+            model.partial_fit(batch).refresh()
+            model.forget(users=users[:2])
+            once = model.recommend(users[2:], k=15)
+            model.fit(events)
+            return bool(np.isfinite(once.scores[:, 0]).all())
+
+        print(children(answer_and_learn, 4))
+
+        # Children fork while a thread of the parent is learning, again and again.
+        stop, rounds = threading.Event(), []
+
+        def learn():
+            while not stop.is_set():
+                model.partial_fit(batch)
+                model.recommend(users[:3])
+                rounds.append(1)
+
+        def answer():
+            return model.recommend(users, k=15).items.shape == (len(users), 15)
+
+        thread = threading.Thread(target=learn)
+        thread.start()
+        failed = sum(children(answer_and_go_on, 2) for answer_and_go_on in [
+            lambda: answer() and model.partial_fit(batch) is model and answer()
+        ] * 4)
+        stop.set()
+        thread.join()
+        print(failed)
+        print(len(rounds))
+        """,
+        model,
+    )
+    at_rest, while_learning, rounds = map(int, printed)
+    assert at_rest == 0
+    assert while_learning == 0
+    assert rounds > 0
+
+
+# Each batch b gives everybody b's item, so the items of one answer tell which batches it knows.
+# A whole state knows batches 1 to n, all of them for every user.
+READERS = """
+n_users = 5
+def batch(number):
+    rows = pd.DataFrame({
+        "user_id": [f"u{u}" for u in range(n_users)],
+        "item_id": f"b{number:04d}",
+    })
+    rows[value] = 1.0 + np.arange(n_users) % 3
+    return rows
+
+base = pd.DataFrame(
+    [(f"u{u}", f"i{(u + s) % 7}") for u in range(n_users) for s in (0, 1, 3)],
+    columns=["user_id", "item_id"],
+)
+base[value] = 1.0 + np.arange(len(base)) % 4
+model.fit(base).partial_fit(batch(0))
+asker = pd.DataFrame({"user_id": ["asker"], "item_id": ["i0"], value: [2.0]})
+model.partial_fit(asker)
+model.recommend(["asker", "u0"], k=5)
+model.recommend(history=[["i0"]], k=5)
+
+done, problems, states = threading.Event(), [], set()
+
+def check(answer, known):
+    # What nobody hides from the asker is what the model knows: every batch up to the newest.
+    items, scores = answer
+    for row in items.tolist():
+        shown = sorted(int(item[1:]) for item in row if item is not None and item[0] == "b")
+        if shown != list(range(len(shown))):
+            return f"batches {shown[-5:]} without those before"
+    counts = {sum(i is not None and i[0] == "b" for i in row) for row in items.tolist()}
+    if len(counts) != 1:
+        return f"rows of one answer know {counts} batches"
+    n = counts.pop()
+    if n < known:
+        return f"{n} batches after {known}"
+    filled = np.isfinite(scores)
+    if not (np.diff(np.where(filled, scores, -np.inf)[:, :7]) <= 0).all():
+        return f"scores rise in {scores[:, :7]}"
+    return n
+
+def read(place):
+    known = 0
+    pairs = [("u0", "b0000"), ("u4", "b0000")]
+    try:
+        while not problems:
+            last = done.is_set()
+            if place % 2:
+                answer = model.recommend(["asker", "asker"], k=BATCHES + 20)
+            else:
+                answer = model.recommend(history=[["i0"], ["i0", "i1"]], k=BATCHES + 20)
+            found = check(answer, known)
+            if isinstance(found, str):
+                problems.append(found)
+                return
+            known = found
+            states.add(found)
+            # Everybody touched the newest batch, or nobody: a batch is never half there.
+            newest = f"b{known - 1:04d}"
+            seen = model.has_seen([(f"u{u}", newest) for u in range(n_users)])
+            if not seen.all():
+                problems.append(f"{newest} is half there: {seen}")
+            if last:
+                return
+    except Exception as error:
+        problems.append(repr(error))
+
+readers = [threading.Thread(target=read, args=(place,)) for place in range(4)]
+for reader in readers:
+    reader.start()
+for number in range(1, BATCHES):
+    model.partial_fit(batch(number))
+done.set()
+for reader in readers:
+    reader.join()
+print(len(problems), len(states), max(states))
+print(*problems[:2], file=sys.stderr)
+"""
+
+
+def readers_see_whole_states(model, batches):
+    code = READERS.replace("BATCHES", str(batches))
+    problems, states, newest = map(int, python(code, model, seconds=300))
+    assert problems == 0
+    assert newest == batches
+    # Otherwise the readers only came before and after, and saw nothing.
+    assert states >= 5
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_readers_see_whole_states_only(model):
+    readers_see_whole_states(model, 200)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("model", MODELS)
+def test_readers_see_whole_states_only_in_a_thousand_updates(model):
+    readers_see_whole_states(model, 1000)
