@@ -903,7 +903,6 @@ def test_terminal_with_rich_gets_a_bar(monkeypatch, capsys):
 # ---------------------------------------------------------------------- demo and warmup
 
 
-@pytest.mark.slow
 def test_demo_compares_both_ways_and_shows_three_customers(run):
     code, out, err = run("demo")
     assert code == 0

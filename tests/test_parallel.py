@@ -109,6 +109,18 @@ def test_jobs_are_counted_as_joblib_does():
 # The lock
 
 
+def can_be_taken(lock):
+    """Whether another thread gets into the lock."""
+    done = threading.Event()
+
+    def enter():
+        with lock:
+            done.set()
+
+    threading.Thread(target=enter, daemon=True).start()
+    return done.wait(10)
+
+
 def test_a_lock_keeps_other_threads_out_and_lets_its_own_in_again():
     lock, entered = ForkLock(), []
 
@@ -130,18 +142,14 @@ def test_a_lock_opens_when_its_block_fails():
     lock = ForkLock()
     with pytest.raises(KeyError), lock:
         raise KeyError
-    done = threading.Event()
-    threading.Thread(target=lambda: lock.__enter__() or done.set()).start()
-    assert done.wait(10)
+    assert can_be_taken(lock)
 
 
 def test_a_pickled_lock_is_a_fresh_one():
     lock = ForkLock()
     with lock:
         fresh = pickle.loads(pickle.dumps(lock))
-        done = threading.Event()
-        threading.Thread(target=lambda: fresh.__enter__() or done.set()).start()
-        assert done.wait(10)
+        assert can_be_taken(fresh)
 
 
 FORK = """

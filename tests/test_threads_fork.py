@@ -52,7 +52,11 @@ def python(code, model, seconds=90):
     """Run code in a fresh interpreter; return what it prints."""
     source = PRELUDE.replace("{model}", model) + textwrap.dedent(code)
     done = subprocess.run(
-        [sys.executable, "-c", source], capture_output=True, text=True, check=False, timeout=seconds
+        [sys.executable, "-c", source],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=seconds,
     )
     assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-2000:]
     return done.stdout.split()

@@ -4,8 +4,10 @@ Kernels release the GIL, every row writes only its own output, and no pool outli
 do not depend on the number of threads, and a process may fork after any call.
 """
 
+import itertools
 import os
 import threading
+import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -49,24 +51,31 @@ def run_sharded(
     with ThreadPoolExecutor(threads) as pool:
         for done in [
             pool.submit(function, int(start), int(stop))
-            for start, stop in zip(bounds[:-1], bounds[1:], strict=True)
+            for start, stop in itertools.pairwise(bounds)
         ]:
             done.result()
+
+
+_locks: weakref.WeakSet["ForkLock"] = weakref.WeakSet()
+
+
+def _open_locks() -> None:
+    for lock in list(_locks):
+        lock._lock = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_open_locks)
 
 
 class ForkLock:
     """A lock that a forked child finds open, whatever the parent's other threads were doing."""
 
     def __init__(self) -> None:
-        self._renew()
-
-    def _renew(self) -> None:
         self._lock = threading.RLock()
-        self._pid = os.getpid()
+        _locks.add(self)
 
     def __enter__(self) -> None:
-        if self._pid != os.getpid():
-            self._renew()
         self._lock.acquire()
 
     def __exit__(self, *exc_info: object) -> None:

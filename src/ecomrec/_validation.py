@@ -79,7 +79,8 @@ def boolean() -> Rule:
 
 def text(*, none: bool = False) -> Rule:
     """Accept a string with something in it."""
-    return _or_none(Rule("a non-empty string", lambda v: isinstance(v, str) and v != "", ("", 3)), none)
+    rule = Rule("a non-empty string", lambda v: isinstance(v, str) and v != "", ("", 3))
+    return _or_none(rule, none)
 
 
 def seed() -> Rule:

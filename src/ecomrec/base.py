@@ -536,7 +536,7 @@ class BaseRecommender(BaseEstimator):
         raise NotImplementedError
 
     def _partial_fit(self, state: State, shop: Interactions, change: Change, users: Any) -> Any:
-        """Learn a batch: `shop` is the state's interactions with the batch. Default: a full fit."""
+        """Learn a batch: `shop` is the interactions with the batch. Default: a full fit."""
         return self._fit(shop, users)
 
     def _forget(
@@ -589,12 +589,18 @@ class BaseRecommender(BaseEstimator):
     def _similar_items(self, state: State, rows: np.ndarray, k: int) -> neighbors.Rows:
         """Similar item rows, best first: the cosine of who touched them, by default."""
         shop = state.interactions
-        return neighbors.cosine_rows(shop.by_item.arrays, shop.by_user.arrays, rows, k)
+        found: neighbors.Rows = neighbors.cosine_rows(
+            shop.by_item.arrays, shop.by_user.arrays, rows, k
+        )
+        return found
 
     def _similar_users(self, state: State, rows: np.ndarray, k: int) -> neighbors.Rows:
         """Similar user rows, best first: the cosine of what they touched, by default."""
         shop = state.interactions
-        return neighbors.cosine_rows(shop.by_user.arrays, shop.by_item.arrays, rows, k)
+        found: neighbors.Rows = neighbors.cosine_rows(
+            shop.by_user.arrays, shop.by_item.arrays, rows, k
+        )
+        return found
 
     def _explain(
         self, state: State, query: Query, item: int

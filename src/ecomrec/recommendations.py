@@ -83,7 +83,7 @@ class Recommendations:
         if isinstance(keys, np.ndarray):
             key_column: Any = keys[rows]
         else:
-            key_column = [keys[row] for row in rows]
+            key_column = [keys[row] for row in rows.tolist()]
         items = self.items[rows, places]
         columns = {
             self.key_name: key_column,
@@ -95,15 +95,16 @@ class Recommendations:
             import pandas as pd
 
             return pd.DataFrame(columns)
-        return nw.from_dict(columns, backend=backend).to_native()
+        return nw.from_dict(columns, backend=backend).to_native()  # type: ignore[arg-type]
 
     def __repr__(self) -> str:
         n, k = self.items.shape
         lines = [f"Recommendations: {n} rows, {k} places"]
         for row in range(min(n, 5)):
+            items = self.items[row, :4].tolist()
             shown = ", ".join(
                 f"{item!r} {score:.3g}"
-                for item, score in zip(self.items[row, :4].tolist(), self.scores[row, :4], strict=True)
+                for item, score in zip(items, self.scores[row, :4], strict=True)
                 if not np.isnan(score)
             )
             key = self.keys[row]

@@ -43,6 +43,7 @@ def make_query(
 def make_mask(
     state: State, query: Query, candidates: Any, exclude: Any, exclude_seen: bool
 ) -> ranking.Mask:
+    """Which items each row of a request may be answered with."""
     shop = state.interactions
     n = len(query.users)
     allowed = ranking.EVERYTHING if state.available is None else state.available
@@ -69,6 +70,7 @@ def make_mask(
 
 
 def known_rows(ids: IdMap, wanted: Any, name: str) -> np.ndarray:
+    """Sorted rows of the ids wanted, each once; an unknown one is an error."""
     if wanted is None:
         return np.empty(0, dtype=np.int64)
     keys = id_list(wanted, name)
@@ -87,6 +89,7 @@ def raise_unknown(
     advice: str = "",
     histories: bool = False,
 ) -> None:
+    """Raise an `UnknownIdError` that names the first keys that are not known."""
     missing = np.flatnonzero(~known)
     if histories:
         message = f"no item of the histories in rows {missing[:5].tolist()} is known."
@@ -142,4 +145,5 @@ def rows_alone(shop: Interactions, rows: np.ndarray, axis: str) -> Query:
 
 
 def slice_query(query: Query, rows: slice) -> Query:
+    """Return the part of a query that asks for some of its rows."""
     return Query(query.users[rows], query.profiles.part(rows), query.as_stored)

@@ -70,6 +70,7 @@ def pack_parameter(value: Any) -> Any:
 
 
 def pack_state(state: State) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Return a state as a manifest of JSON values, and named arrays."""
     shop = state.interactions
     names = ("kind", "half_life", "reference", "newest", "timed")
     manifest: dict[str, Any] = {
@@ -112,6 +113,7 @@ def pack_state(state: State) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 def unpack_state(
     manifest: dict[str, Any], arrays: dict[str, np.ndarray], learned_types: tuple[type, ...]
 ) -> State:
+    """Return the state that `pack_state` packed; it may have learned any of the types given."""
     learned_type = {kind.__name__: kind for kind in learned_types}[manifest["learned_type"]]
     users = persistence.unpack_ids("users", arrays, manifest["user_kind"])
     items = persistence.unpack_ids("items", arrays, manifest["item_kind"])
@@ -125,7 +127,7 @@ def unpack_state(
         **values,
     )
     _check_rows(shop.by_user, shop.n_users, shop.n_items)
-    learned = {}
+    learned: dict[str, Any] = {}
     for name, form in manifest["learned"].items():
         if "rows" in form:
             learned[name] = _unpack_rows(f"learned.{name}", arrays, form["rows"])

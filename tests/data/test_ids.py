@@ -1,5 +1,6 @@
 import pickle
 import uuid
+from typing import Any
 
 import hypothesis.strategies as st
 import numpy as np
@@ -11,7 +12,7 @@ from ecomrec.data.ids import IdMap, check_ids, encode_ids, id_list, merge_ids
 from ecomrec.exceptions import DataError
 
 INTEGERS = st.integers(-(2**63), 2**63 - 1).filter(lambda i: i != -1)
-KINDS = {
+KINDS: dict[str, Any] = {
     "int": INTEGERS,
     "str": st.text(max_size=4),
     "bytes": st.binary(max_size=4),
@@ -97,7 +98,12 @@ def test_later_ids_are_numbered_behind_and_earlier_maps_never_see_them(kind, dat
 
 @pytest.mark.parametrize(("kind", "nothing"), [("int", -1), ("str", None), ("uuid", None)])
 def test_rows_without_an_id_give_the_filler(kind, nothing):
-    values = {"int": [7, 3], "str": ["b", "a"], "uuid": [uuid.UUID(int=2), uuid.UUID(int=1)]}[kind]
+    made: dict[str, list[Any]] = {
+        "int": [7, 3],
+        "str": ["b", "a"],
+        "uuid": [uuid.UUID(int=2), uuid.UUID(int=1)],
+    }
+    values = made[kind]
     ids = id_map(values, kind)
     assert ids.take(np.array([[1, -1], [-1, 0]])).tolist() == [
         [values[1], nothing],

@@ -6,6 +6,7 @@ import sys
 import uuid
 from collections import defaultdict
 from itertools import chain
+from typing import Any
 
 import hypothesis.strategies as st
 import numpy as np
@@ -19,7 +20,7 @@ from hypothesis import given
 from ecomrec.data import Interactions
 from ecomrec.exceptions import DataError
 
-KINDS = {
+KINDS: dict[str, Any] = {
     "pandas": pd.DataFrame,
     "nullable pandas": lambda columns: pd.DataFrame(columns).convert_dtypes(),
     "polars": lambda columns: pl.DataFrame(columns, strict=False),
@@ -188,7 +189,7 @@ def test_arrays_have_the_promised_types_and_cannot_be_written():
     assert not any(a.flags.writeable for a in arrays)
 
 
-ID_KINDS = {
+ID_KINDS: dict[str, list[Any]] = {
     "text": ["b", "a", "c"],
     "integers": [2**40, -7, 3],
     "UUIDs": [uuid.UUID(int=n) for n in (2**90, 1, 7)],
@@ -342,7 +343,7 @@ def test_ids_of_side_tables_are_known_without_events(make):
 # From matrices
 
 MATRIX = np.array([[0, 2, 0], [1, 0, 3]])
-FORMS = {
+FORMS: dict[str, Any] = {
     "dense": lambda m: m,
     "list": lambda m: m.tolist(),
     "fortran": np.asfortranarray,
@@ -590,7 +591,9 @@ def test_a_stream_of_days_never_overflows(data, days):
         batch = [(u, i, w, d + now) for u, i, w, d in batch]
         rows = rows + batch
         shop, _ = shop.add(table(batch, **how))
-    assert_equal(shop, Interactions.from_table(table(rows, **how), half_life="1D"), rel=1e-5)
+    # Entries alone: whether 2 ** -140 is still evidence may depend on when it was stored.
+    whole = Interactions.from_table(table(rows, **how), half_life="1D")
+    assert_same(held(shop), held(whole), rel=1e-5)
 
 
 @given(data=st.data(), how=st.sampled_from(list(HOW)))

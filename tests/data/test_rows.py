@@ -39,10 +39,13 @@ def assert_holds(store, rows):
 class Versions(RuleBasedStateMachine):
     """Any version may be changed at any time, and every version keeps what it held."""
 
-    @initialize(rows=st.lists(ENTRIES, max_size=6), room=st.booleans())
-    def start(self, rows, room):
-        store = RowStore.from_csr(*csr(rows))
-        self.versions = [(store.with_room() if room else store, rows)]
+    @initialize(rows=st.lists(ENTRIES, max_size=6), how=st.sampled_from(("as is", "room", "mapped")))
+    def start(self, rows, how):
+        indptr, columns = csr(rows)
+        for values in columns:
+            values.flags.writeable = how != "mapped"
+        store = RowStore.from_csr(indptr, columns)
+        self.versions = [(store.with_room() if how == "room" else store, rows)]
 
     def pick(self, data, more):
         """A version to change, some of its rows and what to put there."""
@@ -196,6 +199,7 @@ def test_a_pickle_holds_live_entries_only():
 def test_a_store_without_rows_grows():
     store = RowStore.from_csr(*csr([]))
     assert store.to_csr()[0].tolist() == [0]
-    grown = store.append(np.array([1]), *csr([[4]]), 3)
+    indptr, columns = csr([[4]])
+    grown = store.append(np.array([1]), indptr, columns, 3)
     assert_holds(grown, [[], [4], []])
     assert store.n_rows == 0

@@ -1,5 +1,6 @@
 import datetime
 import re
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -21,7 +22,7 @@ from ecomrec.data.tables import (
 )
 from ecomrec.exceptions import DataError
 
-KINDS = {
+KINDS: dict[str, Any] = {
     "pandas": pd.DataFrame,
     "nullable pandas": lambda columns: pd.DataFrame(columns).convert_dtypes(),
     "polars": lambda columns: pl.DataFrame(columns, strict=False),
@@ -108,7 +109,7 @@ def test_long_and_odd_text_ids_of_polars_stay_as_they_are():
 # Missing values
 
 
-MISSING = {
+MISSING: dict[str, list[Any]] = {
     "user_id": ["a", None, None],
     "item_id": [7, 8, None],
     "weight": [None, 1, 2],

@@ -85,9 +85,9 @@ def test_the_order_of_entries_within_a_row_changes_no_bit(events, random):
     for start, stop in itertools.pairwise(indptr.tolist()):
         shuffled[start:stop] = random.sample(range(start, stop), stop - start)
     ones = np.ones(len(columns), dtype=np.int32)
-    for merge, counts in ((merged_weights, ()), (merged_ratings, (ones,))):
-        one = merge(indptr, columns, weights, times, *counts, 1)
-        two = merge(indptr, columns[shuffled], weights[shuffled], times[shuffled], *counts, 1)
+    for merge, rest in ((merged_weights, (1,)), (merged_ratings, (ones, 1))):
+        one = merge(indptr, columns, weights, times, *rest)
+        two = merge(indptr, columns[shuffled], weights[shuffled], times[shuffled], *rest)
         for first, second in zip(one, two, strict=True):
             np.testing.assert_array_equal(first, second)
 

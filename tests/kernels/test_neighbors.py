@@ -1,3 +1,5 @@
+from typing import Any
+
 import hypothesis.strategies as st
 import numba
 import numpy as np
@@ -69,7 +71,7 @@ def by_entity(found):
 
 
 # Weights, and what they become, are sums of a few powers of two: exact in float32, but for BM25.
-FORMS = {
+FORMS: dict[str, dict[str, Any]] = {
     "raw": {},
     "unit": {"unit": True},
     "binary": {"form": neighbors.BINARY},
@@ -305,7 +307,7 @@ def _at(rows):
 
 @given(profile_requests())
 def test_recommendations_equal_those_of_a_dense_sum(threads, asked):
-    found = threads(lambda n_jobs: neighbors.recommend(*asked, n_jobs))
+    found = threads(lambda n_jobs: neighbors.recommend(*[*asked, n_jobs]))
     for one, two in zip(found, recommend_twin(*asked), strict=True):
         np.testing.assert_array_equal(one, two)
 
@@ -335,7 +337,7 @@ def test_a_larger_request_equals_the_dense_sum(threads):
     entities = np.concatenate([rng.permutation(60)[:15] for _ in range(40)]).astype(np.int32)
     profile = np.arange(0, 601, 15), entities, rng.random(600).astype(np.float32)
     asked = profile, store(matrix), 300, 20, no_mask(40)
-    found = threads(lambda n_jobs: neighbors.recommend(*asked, n_jobs))
+    found = threads(lambda n_jobs: neighbors.recommend(*asked, n_jobs=n_jobs))
     for one, two in zip(found, recommend_twin(*asked), strict=True):
         np.testing.assert_array_equal(one, two)
 

@@ -83,7 +83,7 @@ class NeighborModel(BaseRecommender):
 
     def _partial_fit(self, state: State, shop: Interactions, change: Change, users: Any) -> Any:
         if self.target == "rating":
-            return replace(state.learned, current=False)
+            return rated.outdated(state.learned, self._sides(shop).mine.n_rows)
         if shop.reference != state.interactions.reference:
             # Weights are seen from a later time: every sum is in an old unit.
             return self._fit(shop, None)
@@ -151,7 +151,8 @@ class NeighborModel(BaseRecommender):
             values[support == 0] = np.nan
             return values.reshape(n, n_items).astype(np.float32)
         profiles, store = self._sources(state, query)
-        return neighbors.scores(profiles, store, shop.n_items, self.n_jobs)
+        scores: np.ndarray = neighbors.scores(profiles, store, shop.n_items, self.n_jobs)
+        return scores
 
     def _sources(self, state: State, query: Query) -> tuple[Any, Any]:
         """Weighted rows, and the rows of items that they add up: what a ranking is made from."""
@@ -179,8 +180,8 @@ class NeighborModel(BaseRecommender):
         other = sides.other.arrays
         visitors = query.users[rows]
         if not query.as_stored:
-            given = (query.profiles.indptr[:-1], np.diff(query.profiles.indptr).astype(np.int32))
-            given = (*given, *query.profiles[1:])
+            indptr, flat, weights = query.profiles
+            given = (indptr[:-1], np.diff(indptr).astype(np.int32), flat, weights)
             if self._entities_are_items:
                 known = rated.with_features(known, recipe, given, True)
                 other, visitors = given, rows

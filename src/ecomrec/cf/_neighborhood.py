@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ecomrec.data.rows import RowStore
 from ecomrec.data.ids import IdMap
 from ecomrec.data.interactions import Interactions
+from ecomrec.data.rows import RowStore
 from ecomrec.kernels import neighbors
 
 # Okapi BM25's usual constants.
@@ -297,7 +297,7 @@ def shared_parts(
     stored: tuple[np.ndarray, np.ndarray],
     scale: float,
 ) -> np.ndarray:
-    """Share of each feature of a profile in its similarity to a stored entity; they add up to 1."""
+    """Share of each feature of a profile in its similarity to a stored entity; the sum is 1."""
     features, weights = profile
     place = np.searchsorted(stored[0], features)
     place[place == len(stored[0])] = 0
@@ -487,8 +487,10 @@ def _recomputed(
         similarity = known.similarity.replace(rows, found.indptr, found[1:])
     mutual = None
     if recipe.mutual:
-        indptr, columns = similarity.to_csr()
-        kept = neighbors.prune_columns(indptr, *columns, known.rank, recipe.n_neighbors, n_jobs)
+        indptr, (entities, values) = similarity.to_csr()
+        kept = neighbors.prune_columns(
+            indptr, entities, values, known.rank, recipe.n_neighbors, n_jobs
+        )
         mutual = RowStore.from_csr(kept.indptr, kept[1:])
     return replace(known, similarity=similarity, mutual=mutual, stale=stale)
 

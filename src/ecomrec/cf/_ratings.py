@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
 
 from ecomrec.cf._neighborhood import Sides
 from ecomrec.data.rows import RowStore
-from ecomrec.kernels import ratings
+from ecomrec.kernels import neighbors, ratings
 
 # Of the baseline b_ui = mu + b_u + b_i: rounds, and regularisation of items and users.
 _ROUNDS, _ITEM_REGULARIZATION, _USER_REGULARIZATION = 10, 10.0, 15.0
@@ -100,6 +100,14 @@ def learn(
     )
 
 
+def outdated(known: Ratings, n_entities: int) -> Ratings:
+    """Return the model with room for `n_entities`, to be learned anew before it is used."""
+    nobody, nothing = np.zeros(0, dtype=np.int64), np.zeros(1, dtype=np.int64)
+    columns = (np.empty(0, dtype=np.int32), np.empty(0, dtype=np.float32))
+    grown = known.similarity.replace(nobody, nothing, columns, n_entities)
+    return replace(known, similarity=grown, current=False)
+
+
 def predict(
     known: Ratings,
     recipe: RatingRecipe,
@@ -108,7 +116,7 @@ def predict(
     features: np.ndarray,
     n_jobs: int | None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Predict ratings of pairs of rows (-1: unknown), and how many neighbours stand behind each."""
+    """Predict ratings of pairs of rows (-1: unknown), and how many neighbours each stands on."""
     fallback = np.full(len(entities), known.mean)
     fallback += np.where(entities >= 0, known.entity_bias[entities], 0.0)
     fallback += np.where(features >= 0, known.feature_bias[features], 0.0)
@@ -202,7 +210,7 @@ def _alike(
     mine: tuple[np.ndarray, ...],
     own_bias: np.ndarray,
     n_jobs: int | None,
-) -> ratings.Rows:
+) -> neighbors.Rows:
     """Neighbours of some rows by the ratings they have in common."""
     kinds = {"pearson": ratings.PEARSON, "msd": ratings.MSD}
     own, offsets = np.zeros(len(rows)), np.zeros(sides.mine.n_rows)
@@ -212,7 +220,8 @@ def _alike(
         feature_offsets = known.feature_bias
     elif recipe.similarity == "adjusted_cosine":
         feature_offsets, _ = ratings.row_moments(np.arange(sides.other.n_rows), sides.other.arrays)
-    return ratings.rated_rows(
+    found: neighbors.Rows = ratings.rated_rows(
         rows, selves, own, mine, sides.other.arrays, offsets, feature_offsets,
         kinds.get(recipe.similarity, ratings.COSINE), recipe.shrink, recipe.n_candidates, n_jobs,
     )  # fmt: skip
+    return found

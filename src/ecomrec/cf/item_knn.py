@@ -31,21 +31,22 @@ class ItemKNN(NeighborModel):
     Parameters
     ----------
     n_neighbors : int or None
-        Neighbours kept for each item (None: 100). For ratings: how many of the items that the user
-        rated a prediction stands on (None: 40).
+        Neighbours kept for each item (None: 100). For ratings: how many of the items that the
+        user rated a prediction stands on (None: 40).
     target : {"ranking", "rating"}
         Rank items by evidence, or predict ratings and rank by them.
     similarity : str or None
         For ranking: "cosine" (None; the formula above), "jaccard", "conditional" (share of the
-        users of i that have j, over ``n_j ** popularity_damping``), or "rp3beta" (random walk, with
-        `user_damping` as alpha and `popularity_damping` as beta). For ratings:
+        users of i that have j, over ``n_j ** popularity_damping``), or "rp3beta" (random walk,
+        with `user_damping` as alpha and `popularity_damping` as beta). For ratings:
         "pearson_baseline" (None; of what the baseline leaves), "pearson", "adjusted_cosine",
         "cosine" or "msd".
     weighting : {"none", "tfidf", "bm25"}
         Weigh events by how rare the user's events are, and saturate repeated ones.
     shrink : float or None
-        Added to the denominator: pairs seen together few times count less (None: 500). For ratings:
-        likeness of n common ratings is multiplied by ``(n - 1) / (n - 1 + shrink)`` (None: 100).
+        Added to the denominator: pairs seen together few times count less (None: 500). For
+        ratings: likeness of n common ratings is multiplied by ``(n - 1) / (n - 1 + shrink)``
+        (None: 100).
     user_damping, history_damping, popularity_damping : float
         How strongly heavy users, popular items of the history, and popular recommendations are
         held back. Plain cosine is ``user_damping=0, history_damping=0.5, popularity_damping=0.5,
@@ -99,7 +100,8 @@ class ItemKNN(NeighborModel):
        recommendations for interactive applications. TiiS 2017.
     .. [4] Park, Shin, Shin: Turbo-CF: matrix decomposition-free graph filtering for fast
        recommendation. SIGIR 2024.
-    .. [5] Koren: Factor in the neighbors: scalable and accurate collaborative filtering. TKDD 2010.
+    .. [5] Koren: Factor in the neighbors: scalable and accurate collaborative filtering.
+       TKDD 2010.
 
     Examples
     --------
@@ -205,7 +207,10 @@ class ItemKNN(NeighborModel):
             return super()._top_k(state, query, k, mask)
         profiles, store = self._sources(state, query)
         n_items = state.interactions.n_items
-        return neighbors.recommend(profiles, store, n_items, k, mask, self.n_jobs)
+        best: tuple[np.ndarray, np.ndarray] = neighbors.recommend(
+            profiles, store, n_items, k, mask, self.n_jobs
+        )
+        return best
 
     def _similar_items(self, state: State, rows: np.ndarray, k: int) -> neighbors.Rows:
         return self._stored_rows(state, rows)

@@ -31,8 +31,8 @@ class UserKNN(NeighborModel):
     Parameters
     ----------
     n_neighbors : int or None
-        Neighbours kept for each user (None: 100). For ratings: how many of those who rated the item
-        a prediction stands on (None: 40).
+        Neighbours kept for each user (None: 100). For ratings: how many of those who rated the
+        item a prediction stands on (None: 40).
     target : {"ranking", "rating"}
         Rank items by evidence, or predict ratings and rank by them.
     similarity : str or None
@@ -184,7 +184,10 @@ class UserKNN(NeighborModel):
             return super()._top_k(state, query, k, mask)
         profiles, store = self._sources(state, query)
         n_items = state.interactions.n_items
-        return neighbors.recommend(profiles, store, n_items, k, mask, self.n_jobs)
+        best: tuple[np.ndarray, np.ndarray] = neighbors.recommend(
+            profiles, store, n_items, k, mask, self.n_jobs
+        )
+        return best
 
     def _similar_users(self, state: State, rows: np.ndarray, k: int) -> neighbors.Rows:
         return self._stored_rows(state, rows)
@@ -199,8 +202,9 @@ class UserKNN(NeighborModel):
         parts = np.zeros(len(items))
         found = self._neighbors_of(state, query)
         for neighbour, likeness in zip(found.entities.tolist(), found.values, strict=True):
-            stored = shop.by_user.row(neighbour)[:2]
-            held = float(stored[1][stored[0] == item].sum()) * shop.scale
+            theirs, their_weights = shop.by_user.row(neighbour)[:2]
+            stored = theirs, their_weights
+            held = float(their_weights[theirs == item].sum()) * shop.scale
             if held > 0:
                 # The neighbour's share of the score, split over the items they have in common.
                 shares = hood.shared_parts(

@@ -295,8 +295,8 @@ def _sorted_order(ids: np.ndarray, name: str) -> np.ndarray:
         return np.argsort(ids, kind="stable")
     except TypeError:
         raise DataError(
-            f"{name} holds tuples that cannot be ordered, such as {ids[0]!r}. Give every tuple the "
-            "same types in the same places."
+            f"{name} holds tuples that cannot be ordered, such as {ids[0]!r}. Give every tuple "
+            "the same types in the same places."
         ) from None
 
 

@@ -36,8 +36,8 @@ class Interactions:
 
     Make one with `from_table` or `from_matrix`; `add` and `without` return new ones and leave this
     one as it is. Several rows of one pair become one entry: weights add up (in float64, in sorted
-    order), ratings keep the newest (the mean of equally new ones). An entry whose net weight is not
-    positive stays as *seen*, and is no evidence.
+    order), ratings keep the newest (the mean of equally new ones). An entry whose net weight is
+    not positive stays as *seen*, and is no evidence.
 
     Attributes
     ----------
@@ -156,7 +156,8 @@ class Interactions:
     def from_matrix(cls, matrix: Any, *, values: str = "weight") -> Interactions:
         """Read a users x items SciPy sparse matrix or array, or a 2-D array; ids are positions.
 
-        In a sparse matrix a stored zero means *seen, no evidence*; in a dense one zeros are absent.
+        In a sparse matrix a stored zero means *seen, no evidence*; in a dense one zeros are
+        absent.
         """
         _check_values(values)
         given: Any = matrix if sp.issparse(matrix) else np.asarray(matrix)
@@ -616,7 +617,7 @@ def _refuse_swapped(
     listed: np.ndarray | None,
     users: IdMap | None = None,
 ) -> None:
-    """Refuse a table whose user_id column holds known items and whose item_id column holds none."""
+    """Refuse a table whose user_id column holds known items, and whose item_id column none."""
     if items.kind == "int" or not len(item_ids):
         # Integers of users and items overlap by chance: nothing to see.
         return

@@ -142,7 +142,7 @@ def _numbers(column: Any, name: str) -> np.ndarray:
         raise DataError(f"{name} must hold numbers; got {column.dtype}.")
     try:
         if hasattr(column, "to_numpy") and hasattr(column, "dtype") and hasattr(column, "isna"):
-            numbers = column.to_numpy(dtype=np.float64, na_value=np.nan)
+            numbers: np.ndarray = column.to_numpy(dtype=np.float64, na_value=np.nan)
         else:
             numbers = np.asarray(column, dtype=np.float64)
     except (TypeError, ValueError) as error:

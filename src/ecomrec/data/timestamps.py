@@ -103,7 +103,7 @@ def half_life_nanoseconds(half_life: HalfLife) -> float:
     bare = isinstance(half_life, str) and half_life.strip().replace(".", "", 1).isdigit()
     if isinstance(half_life, (str, datetime.timedelta, np.timedelta64)) and not bare:
         try:
-            value = pd.Timedelta(half_life)
+            value: Any = pd.Timedelta(half_life)
         except ValueError:
             value = pd.NaT
         if not pd.isna(value) and value > pd.Timedelta(0):

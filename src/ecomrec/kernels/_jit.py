@@ -1,14 +1,14 @@
 """The one decorator of all kernels, and where compiled code is cached.
 
-A populated cache on a read-only disk is used as it is; where no cache can be read or written, kernels
-are compiled in each process and one warning says so.
+A populated cache on a read-only disk is used as it is; where no cache can be read or written,
+kernels are compiled in each process and one warning says so.
 """
 
 import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import numba
 from numba.core import caching, compiler_lock, config
@@ -17,8 +17,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _LOCATORS = ",".join(
     (
-        f"{__name__}.PopulatedCacheLocator",
         "UserProvidedCacheLocator",
+        f"{__name__}.PopulatedCacheLocator",
         "InTreeCacheLocator",
         "UserWideCacheLocator",
     )
@@ -78,7 +78,7 @@ def jit(function: F) -> F:
         _warn_uncached(str(error))
     finally:
         config.CACHE_LOCATOR_CLASSES = chosen
-    return compiled
+    return cast("F", compiled)
 
 
 def _writable(folder: Path) -> bool:

@@ -1,9 +1,10 @@
 """Similar rows of a sparse matrix, a row at a time, and recommendations made from them.
 
-"Entities" are what is compared (items for item-based models, users for user-based ones), "features"
-are what they are compared by (the other side). Rows of both lie in `RowStore` form: `starts`,
-`lengths`, indices and values. Shared features are always added up in the same order and the same way
-from both sides, so that a row computed after an update equals the same row computed in a fit.
+"Entities" are what is compared (items for item-based models, users for user-based ones),
+"features" are what they are compared by (the other side). Rows of both lie in `RowStore` form:
+`starts`, `lengths`, indices and values. Shared features are always added up in the same order and
+the same way from both sides, so that a row computed after an update equals the same row computed
+in a fit.
 """
 
 from typing import NamedTuple
@@ -139,7 +140,6 @@ def _dot_rows(
         longest = max(longest, counts[rows[position]])
     own_factors = np.empty(longest, dtype=np.float32)
     keys = np.empty(2 * n_kept, dtype=np.uint64)
-    coarse_shrink = np.float32(shrink)
     for position in range(start, stop):
         row = rows[position]
         first, last = starts[row], starts[row] + counts[row]
@@ -165,16 +165,15 @@ def _dot_rows(
         if selves[position] >= 0:
             sums[selves[position]] = 0.0
         own = own_norms[position]
-        coarse_own = np.float32(own)
         size = 0
         floor = np.uint64(0)
         # Slightly below what it takes to be kept: most pairs fail it, without a division.
-        bar = np.float32(0.0)
+        bar = 0.0
         for at in range(n_touched):
             entity = touched[at]
-            shared = sums[entity]
+            shared = np.float64(sums[entity])
             sums[entity] = 0.0
-            if not shared > bar * (coarse_own * coarse_norms[entity] + coarse_shrink):
+            if shared < bar * (own * coarse_norms[entity] + shrink):
                 continue
             if rule == UNION:
                 value = shared / (own + other_norms[entity] - shared + shrink)
@@ -190,7 +189,7 @@ def _dot_rows(
                 size = n_kept
                 floor = keys[:size].min()
                 if rule != UNION:
-                    bar = np.float32(0.9999) * np.uint32(floor >> _HALF).view(np.float32)
+                    bar = 0.9999 * np.uint32(floor >> _HALF).view(np.float32)
         target = out_at[position]
         out_counts[position] = _write_row(
             keys, size, n_kept, ordered, power, by_rank, out_entities[target:], out_values[target:]
@@ -326,7 +325,8 @@ def _other_factors(
 def _prepared(other, how, n_jobs):
     """Roots of the feature weights (float32), and what each stored weight brings.
 
-    If every weight counts as 1: the feature weights, and nothing. Otherwise a pair's sum is made of ``(root * one) * (root * other)``, so it is the same from both sides.
+    If every weight counts as 1: the feature weights, and nothing. Otherwise a pair's sum is made
+    of ``(root * one) * (root * other)``, so it is the same from both sides.
     """
     if how.unit:
         return how.feature_weights.astype(np.float32), np.empty(0, dtype=np.float32)
@@ -335,23 +335,12 @@ def _prepared(other, how, n_jobs):
     factors = np.empty(len(values), dtype=np.float32)
     run_sharded(
         lambda start, stop: _other_factors(
-            start,
-            stop,
-            starts,
-            counts,
-            entities,
-            values,
-            roots,
-            how.form,
-            how.exponent,
-            how.k1,
-            how.lengths,
-            how.scale,
-            factors,
-        ),  # fmt: skip
+            start, stop, starts, counts, entities, values, roots, how.form, how.exponent, how.k1,
+            how.lengths, how.scale, factors,
+        ),
         counts,
         n_jobs,
-    )
+    )  # fmt: skip
     return roots, factors
 
 
@@ -400,44 +389,19 @@ def dot_rows(
     counts = np.zeros(len(rows), dtype=np.int64)
     how = comparison
     roots, factors = _prepared(other, how, n_jobs)
-    coarse_norms = how.other_norms.astype(np.float32)
+    coarse_norms = np.minimum(how.other_norms, np.finfo(np.float32).max).astype(np.float32)
     by_rank = _inverse(rank)
     feature_rank = np.empty(0, dtype=np.int32) if feature_rank is None else feature_rank
     run_sharded(
         lambda start, stop: _dot_rows(
-            start,
-            stop,
-            rows,
-            selves,
-            own_norms,
-            own_lengths,
-            mine,
-            other,
-            factors,
-            how.unit,
-            roots,
-            how.form,
-            how.exponent,
-            how.k1,
-            how.scale,
-            how.other_norms,
-            coarse_norms,
-            how.shrink,
-            how.rule,
-            how.power,
-            rank,
-            by_rank,
-            feature_rank,
-            ordered,
-            n_neighbors,
-            out_at,
-            entities,
-            values,
-            counts,
-        ),  # fmt: skip
+            start, stop, rows, selves, own_norms, own_lengths, mine, other, factors, how.unit,
+            roots, how.form, how.exponent, how.k1, how.scale, how.other_norms, coarse_norms,
+            how.shrink, how.rule, how.power, rank, by_rank, feature_rank, ordered, n_neighbors,
+            out_at, entities, values, counts,
+        ),
         work,
         n_jobs,
-    )
+    )  # fmt: skip
     indptr = assemble.compact(out_at, counts, [entities, values])
     return Rows(indptr, entities[: indptr[-1]], values[: indptr[-1]])
 

@@ -159,26 +159,12 @@ def rated_rows(
     counts = np.zeros(len(rows), dtype=np.int64)
     run_sharded(
         lambda start, stop: _rated_rows(
-            start,
-            stop,
-            rows,
-            selves,
-            own_offsets,
-            mine,
-            other,
-            offsets,
-            feature_offsets,
-            kind,
-            shrink,
-            n_kept,
-            out_at,
-            entities,
-            values,
-            counts,
-        ),  # fmt: skip
+            start, stop, rows, selves, own_offsets, mine, other, offsets, feature_offsets, kind,
+            shrink, n_kept, out_at, entities, values, counts,
+        ),
         work,
         n_jobs,
-    )
+    )  # fmt: skip
     indptr = assemble.compact(out_at, counts, [entities, values])
     return Rows(indptr, entities[: indptr[-1]], values[: indptr[-1]])
 
@@ -226,7 +212,8 @@ def predict(
 ):  # fmt: skip
     """Predict ratings of (target entity, feature) pairs from the neighbours that rated it.
 
-    ``center_e + center_c + spread_e * sum s_ef (r_fc - center_f - center_c) / spread_f / sum s_ef``
+    ``center_e + center_c
+    + spread_e * sum s_ef (r_fc - center_f - center_c) / spread_f / sum s_ef``
     over the `n_neighbors` most alike entities f that rated feature c.
 
     Parameters
@@ -256,24 +243,12 @@ def predict(
     sorted_targets, sorted_fallback = targets[order], fallback[order]
     run_sharded(
         lambda start, stop: _predict(
-            start,
-            stop,
-            groups,
-            target_at,
-            sorted_targets,
-            sorted_fallback,
-            similar,
-            other,
-            centers,
-            spreads,
-            feature_centers,
-            n_neighbors,
-            found,
-            support,
-        ),  # fmt: skip
+            start, stop, groups, target_at, sorted_targets, sorted_fallback, similar, other,
+            centers, spreads, feature_centers, n_neighbors, found, support,
+        ),
         counts * 200,
         n_jobs,
-    )
+    )  # fmt: skip
     predictions, reached = np.empty(len(features)), np.zeros(len(features), dtype=np.int64)
     predictions[order], reached[order] = found, support
     return predictions, reached

@@ -93,7 +93,7 @@ def unpack_ids(name: str, arrays: Mapping[str, np.ndarray], kind: str) -> np.nda
     Returns
     -------
     ndarray of shape (n,), int64 or object
-        Integers are the stored array itself, read-only if the file is mapped.
+        Integers are the stored array itself, mapped if the file is.
 
     Raises
     ------

@@ -158,13 +158,13 @@ def dot_rows_twin(
     known = np.flatnonzero(selves >= 0)
     likeness[known, selves[known]] = 0
     found = []
-    for values in likeness:
-        places = np.flatnonzero(values > 0)
-        found.append(places[np.lexsort((rank[places], -values[places]))][:n_neighbors])
+    for line in likeness:
+        places = np.flatnonzero(line > 0)
+        found.append(places[np.lexsort((rank[places], -line[places]))][:n_neighbors])
     picked = [likeness[row, places] for row, places in enumerate(found)]
     entities = np.concatenate([*found, []]).astype(np.int32)
-    values = np.concatenate([*picked, []]) ** c.power
-    return neighbors.Rows(_offsets(found), entities, values.astype(np.float32))
+    powers = np.concatenate([*picked, []]) ** c.power
+    return neighbors.Rows(_offsets(found), entities, powers.astype(np.float32))
 
 
 def _offsets(rows: list[np.ndarray]) -> np.ndarray:
