@@ -26,6 +26,7 @@ RANKING = {
     "popularity_damping": [0.3, 0.5, 0.6, 0.7, 0.8],
     "power": [0.5, 1.0, 1.5, 2.0],
     "mutual": [False, True],
+    "normalize": [False, True],
 }
 N_TRIED = 400
 RATING = {

@@ -39,7 +39,9 @@ def assert_holds(store, rows):
 class Versions(RuleBasedStateMachine):
     """Any version may be changed at any time, and every version keeps what it held."""
 
-    @initialize(rows=st.lists(ENTRIES, max_size=6), how=st.sampled_from(("as is", "room", "mapped")))
+    @initialize(
+        rows=st.lists(ENTRIES, max_size=6), how=st.sampled_from(("as is", "room", "mapped"))
+    )
     def start(self, rows, how):
         indptr, columns = csr(rows)
         for values in columns:

@@ -101,7 +101,8 @@ def read(
         an array of numbers goes unseen.
     mmap : bool
         Map the file instead of reading it: arrays are ready at once and their pages shared between
-        processes until one of them writes, to a copy of its own. The file may then be replaced by `write`, but never changed in place.
+        processes until one of them writes, to a copy of its own. The file may then be replaced by
+        `write`, but never changed in place.
 
     Returns
     -------
