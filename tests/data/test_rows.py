@@ -140,6 +140,19 @@ def test_a_second_change_of_one_version_does_not_touch_the_first():
     assert lists(three)[1] == [-3, -3, -3]
 
 
+def test_a_row_with_room_grows_in_place_for_one_of_two_siblings_only():
+    parent = RowStore.from_csr(*csr(counting(2, 2))).append(np.array([0]), *csr([[7]]))
+    assert parent.capacities[0] > parent.lengths[0]
+    one = parent.append(np.array([0]), *csr([[-1]]))
+    two = parent.append(np.array([0]), *csr([[-2, -2]]))
+    assert one.starts[0] == parent.starts[0]
+    assert [lists(s)[0] for s in (parent, one, two)] == [
+        [0, 1, 7],
+        [0, 1, 7, -1],
+        [0, 1, 7, -2, -2],
+    ]
+
+
 def test_concurrent_changes_of_one_version_do_not_touch_each_other():
     parent = RowStore.from_csr(*csr(counting(20, 5))).with_room()
 

@@ -92,6 +92,21 @@ def test_the_order_of_entries_within_a_row_changes_no_bit(events, random):
             np.testing.assert_array_equal(first, second)
 
 
+def test_the_order_of_nearly_cancelling_weights_changes_no_bit():
+    """Where little is left of much, the last bit of a float64 sum is one of float32."""
+    rng = np.random.default_rng(0)
+    n_rows, n = 6000, 40
+    bought = rng.lognormal(size=(n_rows, n))
+    weights = np.hstack([bought, -bought, 3e-6 * bought.sum(axis=1, keepdims=True)])
+    indptr = np.arange(0, weights.size + 1, 2 * n + 1)
+    columns = np.zeros(weights.size, dtype=np.int32)
+    shuffled = rng.permuted(weights, axis=1)
+    one = merged_weights(indptr, columns, weights.ravel(), NO_TIMES, 1)
+    two = merged_weights(indptr, columns, shuffled.ravel(), NO_TIMES, 1)
+    assert (one[2] > 0).all()
+    np.testing.assert_array_equal(one[2], two[2])
+
+
 @given(entries(values=(1.0, 2.5, 4.0, 5.0)), st.booleans(), st.lists(st.integers(1, 3)))
 def test_merged_ratings_equal_their_twin(threads, events, timed, counts):
     indptr, columns, ratings, times = events

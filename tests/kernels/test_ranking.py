@@ -8,7 +8,7 @@ from ecomrec.kernels import assemble, ranking
 from ecomrec.testing.twins import eligible, fill_twin, no_mask, top_k_twin
 
 # Few values: ties are the rule. NaN is no evidence; zeros of both signs are equal.
-SCORES = (np.nan, np.inf, -np.inf, -2.0, -1.0, -0.0, 0.0, 1.0, 1.0000001, 3.0)
+SCORES = (np.nan, np.nan, np.nan, np.inf, -np.inf, -2.0, -1.0, -0.0, 0.0, 1.0, 1.0000001, 3.0)
 
 
 @st.composite
@@ -38,7 +38,9 @@ def flat(rows):
 @st.composite
 def requests(draw):
     n_rows, n_items = draw(st.integers(1, 5)), draw(st.integers(1, 7))
-    block = draw(arrays(np.float32, (n_rows, n_items), elements=st.sampled_from(SCORES)))
+    block = draw(
+        arrays(np.float32, (n_rows, n_items), elements=st.sampled_from(SCORES), fill=st.nothing())
+    )
     return block, draw(st.integers(1, 9)), draw(masks(n_rows, n_items))
 
 
@@ -130,6 +132,25 @@ def test_filled_rows_hold_every_eligible_item_or_k(asked, random):
         assert np.isnan(scores[row][len(shown) :]).all()
 
 
+@given(data=st.data())
+def test_items_taken_in_order_are_the_first_that_are_eligible(data):
+    n_rows, n_items = data.draw(st.integers(1, 5)), data.draw(st.integers(1, 7))
+    mask, k = data.draw(masks(n_rows, n_items)), data.draw(st.integers(1, 9))
+    order = np.array(data.draw(st.permutations(range(n_items))), dtype=np.int32)
+    order = order[: data.draw(st.integers(0, n_items))]
+    values = np.arange(n_items, dtype=np.float32) + 0.5
+    rows = np.array(data.draw(st.sets(st.integers(0, n_rows - 1)).map(sorted)), dtype=np.int64)
+    items = np.full((n_rows, k), -1, dtype=np.int32)
+    scores = np.full((n_rows, k), np.nan, dtype=np.float32)
+    ranking.take_in_order(order, values, rows, k, mask, items, scores)
+    for row in range(n_rows):
+        keep = eligible(mask, row, n_items)[order] & (row in rows)
+        taken = order[keep][:k].tolist()
+        padding = k - len(taken)
+        assert items[row].tolist() == taken + [-1] * padding
+        np.testing.assert_array_equal(scores[row], [*values[taken], *[np.nan] * padding])
+
+
 def test_filling_leaves_full_rows_alone():
     items, scores = np.array([[3, 0]], dtype=np.int32), np.array([[2.0, 1.0]], dtype=np.float32)
     ranking.fill_by_popularity(items, scores, np.arange(4, dtype=np.int32), no_mask(1))
@@ -143,7 +164,7 @@ def test_filling_behind_a_negative_score_never_rises():
     assert (items.tolist(), scores.tolist()) == ([[2, 1, 0]], [[-4.0, -4.0, -4.0]])
 
 
-@given(st.lists(st.sampled_from(SCORES[1:]), min_size=1, max_size=40), st.integers(1, 40))
+@given(st.lists(st.sampled_from(SCORES[3:]), min_size=1, max_size=40), st.integers(1, 40))
 def test_selection_and_heap_sort_equal_a_full_sort(values, k):
     scores = np.array(values, dtype=np.float32)
     items = np.random.default_rng(len(values)).permutation(len(values)).astype(np.int32)
