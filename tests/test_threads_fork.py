@@ -136,70 +136,57 @@ def test_children_forked_while_the_parent_learns_answer(model):
     assert int(rounds) > 0
 
 
-# Each batch b gives everybody b's item, so the items of one answer tell which batches it knows.
-# A whole state knows batches 1 to n, all of them for every user.
+# Batch b gives everybody item 1000 + b, so the items of one answer tell which batches it knows: a
+# whole state knows the first n, for every user.
 READERS = """
-n_users = 5
+sys.setswitchinterval(1e-3)
+asker, users = 99, np.arange(5)
+
 def batch(number):
-    rows = pd.DataFrame({
-        "user_id": [f"u{u}" for u in range(n_users)],
-        "item_id": f"b{number:04d}",
-    })
-    rows[value] = 1.0 + np.arange(n_users) % 3
+    rows = pd.DataFrame({"user_id": users, "item_id": 1000 + number})
+    rows[value] = 1.0 + users % 3
     return rows
 
 base = pd.DataFrame(
-    [(f"u{u}", f"i{(u + s) % 7}") for u in range(n_users) for s in (0, 1, 3)],
+    [(u, (u + s) % 7) for u in users for s in (0, 1, 3)] + [(asker, 0)],
     columns=["user_id", "item_id"],
 )
 base[value] = 1.0 + np.arange(len(base)) % 4
 model.fit(base).partial_fit(batch(0))
-asker = pd.DataFrame({"user_id": ["asker"], "item_id": ["i0"], value: [2.0]})
-model.partial_fit(asker)
-model.recommend(["asker", "u0"], k=5)
-model.recommend(history=[["i0"]], k=5)
-
+model.recommend([asker, 0], k=5)
+model.recommend(history=[[0]], k=5)
 done, problems, states = threading.Event(), [], set()
 
 def check(answer, known):
-    # What nobody hides from the asker is what the model knows: every batch up to the newest.
+    # The asker has touched no batch, so an answer to the asker shows every one that is known.
     items, scores = answer
-    for row in items.tolist():
-        shown = sorted(int(item[1:]) for item in row if item is not None and item[0] == "b")
-        if shown != list(range(len(shown))):
-            return f"batches {shown[-5:]} without those before"
-    counts = {sum(i is not None and i[0] == "b" for i in row) for row in items.tolist()}
-    if len(counts) != 1:
-        return f"rows of one answer know {counts} batches"
-    n = counts.pop()
+    counts = (items >= 1000).sum(axis=1)
+    n = int(counts[0])
+    if (counts != n).any():
+        return f"the rows of one answer know {counts} batches"
+    if items.max() != 999 + n:
+        return f"{n} batches are known, the last is {items.max() - 1000}"
     if n < known:
-        return f"{n} batches after {known}"
-    filled = np.isfinite(scores)
-    if not (np.diff(np.where(filled, scores, -np.inf)[:, :7]) <= 0).all():
-        return f"scores rise in {scores[:, :7]}"
-    return n
+        return f"{n} batches are known after {known}"
+    if not (np.diff(np.nan_to_num(scores, nan=-1.0), axis=1) <= 0).all():
+        return f"scores rise in {scores}"
+    newest = model.has_seen(np.column_stack((users, np.full(5, 999 + n))))
+    return n if newest.all() else f"the last of {n} batches is half there: {newest}"
 
 def read(place):
     known = 0
-    pairs = [("u0", "b0000"), ("u4", "b0000")]
     try:
         while not problems:
             last = done.is_set()
             if place % 2:
-                answer = model.recommend(["asker", "asker"], k=BATCHES + 20)
+                answer = model.recommend([asker, asker], k=BATCHES + 20)
             else:
-                answer = model.recommend(history=[["i0"], ["i0", "i1"]], k=BATCHES + 20)
-            found = check(answer, known)
-            if isinstance(found, str):
-                problems.append(found)
+                answer = model.recommend(history=[[0], [0, 1]], k=BATCHES + 20)
+            known = check(answer, known)
+            if isinstance(known, str):
+                problems.append(known)
                 return
-            known = found
-            states.add(found)
-            # Everybody touched the newest batch, or nobody: a batch is never half there.
-            newest = f"b{known - 1:04d}"
-            seen = model.has_seen([(f"u{u}", newest) for u in range(n_users)])
-            if not seen.all():
-                problems.append(f"{newest} is half there: {seen}")
+            states.add(known)
             if last:
                 return
     except Exception as error:
@@ -219,7 +206,7 @@ print(*problems[:2], file=sys.stderr)
 
 
 def readers_see_whole_states(model, batches):
-    code = READERS.replace("BATCHES", str(batches))
+    code = READERS.replace("BATCHES", str(batches)) + "\nassert not problems"
     problems, states, newest = map(int, python(code, model, seconds=300))
     assert problems == 0
     assert newest == batches

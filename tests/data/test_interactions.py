@@ -788,6 +788,16 @@ def test_forgetting_everything_that_decays_leaves_a_finite_scale():
     assert_equal(later, shop, rel=1e-6)
 
 
+def test_forgetting_whoever_was_far_ahead_leaves_finite_weights():
+    """One event with a wrong date makes all others weigh nothing: that cannot become NaN."""
+    rows = [("u", "i", 1, 0), ("v", "i", 1, 20_000)]
+    shop = Interactions.from_table(table(rows, timed=True), half_life="1D")
+    left, _, _ = shop.without(users=shop.users.rows(["v"]))
+    assert np.isfinite(left.data * left.scale).all()
+    later, _ = left.add(table([("u", "j", 1, 0)], timed=True))
+    assert held(later)["u", "j"] == (1, 0)
+
+
 def test_listed_ids_stay_when_all_who_touched_them_are_forgotten():
     shop = Interactions.from_table(
         pd.DataFrame({"user_id": ["a", "b"], "item_id": ["x", "y"]}),

@@ -191,7 +191,7 @@ def test_a_full_disk_leaves_kernels_working_and_says_so_once(monkeypatch):
 def test_kernels_keep_inside_their_arrays():
     """Compiled code checks no bounds: as plain Python, every kernel passes the same tests."""
     here = Path(__file__).parent
-    names = ("test_assemble.py", "test_ranking.py", "test_neighbors.py")
+    names = [f"test_{name}.py" for name in ("assemble", "ranking", "neighbors", "ratings")]
     done = subprocess.run(
         [
             sys.executable,

@@ -16,6 +16,7 @@ from ecomrec.testing.twins import (
     prune_columns_twin,
     recommend_twin,
     row_sums_twin,
+    scores_twin,
 )
 
 ABSENT = -100.0
@@ -310,6 +311,19 @@ def test_recommendations_equal_those_of_a_dense_sum(threads, asked):
     found = threads(lambda n_jobs: neighbors.recommend(*[*asked, n_jobs]))
     for one, two in zip(found, recommend_twin(*asked), strict=True):
         np.testing.assert_array_equal(one, two)
+
+
+@given(profile_requests())
+def test_scores_are_the_sums_that_recommendations_are_ranked_by(threads, asked):
+    profiles, kept, n_items, _, _ = asked
+    (block,) = threads(lambda n_jobs: (neighbors.scores(profiles, kept, n_items, n_jobs),))
+    np.testing.assert_array_equal(block, scores_twin(profiles, kept, n_items))
+    n_rows = len(block)
+    items, scores = neighbors.recommend(profiles, kept, n_items, n_items, no_mask(n_rows), 1)
+    for row in range(n_rows):
+        found = items[row][items[row] >= 0]
+        assert sorted(found) == np.flatnonzero(~np.isnan(block[row])).tolist()
+        np.testing.assert_array_equal(block[row, found], scores[row, : len(found)])
 
 
 def test_a_contribution_too_small_for_float32_never_gives_an_item_twice():

@@ -16,7 +16,7 @@ from ecomrec.base import BaseRecommender
 from ecomrec.exceptions import DataError, UnknownIdError
 from ecomrec.testing._answers import assert_equal_bits, assert_same_answers, everything, filled
 from ecomrec.testing._checks import check, for_all
-from ecomrec.testing._logs import Log, logs, shop_log
+from ecomrec.testing._logs import Log, logs, shop_log, traits_of
 
 
 def _array(ids: list[Any]) -> np.ndarray:
@@ -160,6 +160,31 @@ def check_history_adds_to_stored_user(model: BaseRecommender) -> None:
     assert_equal_bits(before, everything(fitted), "answers before and after a history")
     with pytest.raises(DataError, match="'u9', who is not among the users"):
         fitted.recommend(["u1"], history=table.assign(user_id="u9"))
+
+
+@check()
+def check_history_joins_stored_events(model: BaseRecommender) -> None:
+    """A user with a history gets what a visitor who did both gets: weights add, ratings renew."""
+    traits = traits_of(model)
+
+    def holds(log: Log, places: list[int]) -> None:
+        fitted = log.fit(model)
+        user = log.pairs[0][0]
+        own = log.events[log.events["user_id"] == user]
+        now = log.events.iloc[[place % len(log.events) for place in places]].assign(user_id=user)
+        if "timestamp" in now:
+            now["timestamp"] = log.events["timestamp"].max() + np.timedelta64(1, "D")
+        k = len(log.item_ids) + 1
+        both = fitted.recommend([user], history=now, k=k)
+        visitor = fitted.recommend(history=pd.concat([own, now], ignore_index=True), k=k)
+        assert_same_answers(both, visitor, what=f"{user!r} who did more and a visitor who did all")
+
+    timed = True if traits.rates else None
+    for_all(
+        holds,
+        logs(model, timestamps=timed),
+        st.lists(st.integers(0, 40), min_size=1, max_size=4, unique=True),
+    )
 
 
 @check()

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from ecomrec.kernels import assemble, neighbors, ranking
+from ecomrec.kernels import assemble, neighbors, ranking, ratings
 
 Arrays = tuple[np.ndarray, ...]
 
@@ -83,7 +83,12 @@ def fill_twin(
 def recommend_twin(
     profiles: Arrays, store: Arrays, n_items: int, k: int, mask: ranking.Mask
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Add up the rows of a store over each profile, in float32, and rank the positive sums."""
+    """Rank all sums that are positive."""
+    return top_k_twin(scores_twin(profiles, store, n_items), k, mask)
+
+
+def scores_twin(profiles: Arrays, store: Arrays, n_items: int) -> np.ndarray:
+    """Add up the rows of a store over each profile, in float32; NaN where the sum is zero."""
     indptr, entities, weights = profiles
     starts, lengths, indices, values = store
     n_rows = len(indptr) - 1
@@ -94,7 +99,8 @@ def recommend_twin(
             inside = slice(first, first + lengths[entities[place]])
             if weights[place] > 0:
                 block[row, indices[inside]] += weights[place] * np.maximum(values[inside], 0)
-    return top_k_twin(np.where(block > 0, block, np.nan), k, mask)
+    block[block == 0] = np.nan
+    return block
 
 
 def dense(store: Arrays, n_columns: int) -> tuple[np.ndarray, np.ndarray]:
@@ -280,3 +286,95 @@ def transpose_twin(
     columns, rows = np.nonzero(stored.T)
     indptr = assemble.offsets(np.bincount(columns, minlength=n_columns))
     return indptr, rows.astype(np.int32), matrix[rows, columns].astype(np.float32)
+
+
+def biases_twin(
+    mine: Arrays, offsets: np.ndarray, mean: float, regularization: float
+) -> np.ndarray:
+    """Return the sums of what is left of each row's ratings over the regularised counts."""
+    ratings, rated = dense(mine, len(offsets))
+    left = np.where(rated, ratings - mean - offsets, 0.0)
+    counts = rated.sum(axis=1)
+    return np.where(counts, left.sum(axis=1) / np.maximum(counts + regularization, 1e-300), 0.0)
+
+
+def row_moments_twin(rows: np.ndarray, mine: Arrays) -> tuple[np.ndarray, np.ndarray]:
+    """Return mean and standard deviation of each row as NumPy computes them."""
+    starts, lengths, _, ratings = mine
+    held = [ratings[starts[r] : starts[r] + lengths[r]].astype(np.float64) for r in rows]
+    means = [part.mean() if len(part) else 0.0 for part in held]
+    return np.array(means), np.array([part.std() if len(part) else 0.0 for part in held])
+
+
+def rated_rows_twin(
+    rows: np.ndarray,
+    selves: np.ndarray,
+    own_offsets: np.ndarray,
+    mine: Arrays,
+    other: Arrays,
+    offsets: np.ndarray,
+    feature_offsets: np.ndarray,
+    kind: int,
+    shrink: float,
+    n_kept: int,
+) -> neighbors.Rows:
+    """Compare every two entities over the features that both rated, one pair at a time."""
+    own, own_rated = dense(mine, len(feature_offsets))
+    matrix, rated = dense(other, len(offsets))
+    found, values = [], []
+    for position, row in enumerate(rows):
+        likeness = np.zeros(len(offsets), dtype=np.float32)
+        for entity in range(len(offsets)):
+            both = own_rated[row] & rated[:, entity]
+            if both.any() and entity != selves[position]:
+                x = own[row, both] - own_offsets[position] - feature_offsets[both]
+                y = matrix[both, entity] - offsets[entity] - feature_offsets[both]
+                likeness[entity] = _likeness(x, y, kind, shrink)
+        places = np.flatnonzero(likeness > 0)
+        found.append(places[np.lexsort((places, -likeness[places]))][:n_kept])
+        values.append(likeness[found[-1]])
+    entities = np.concatenate([*found, []]).astype(np.int32)
+    return neighbors.Rows(
+        _offsets(found), entities, np.concatenate([*values, []]).astype(np.float32)
+    )
+
+
+def _likeness(x: np.ndarray, y: np.ndarray, kind: int, shrink: float) -> float:
+    if kind == ratings.MSD:
+        value = 1.0 / (float(np.mean((x - y) ** 2)) + 1.0)
+    else:
+        if kind == ratings.PEARSON:
+            x, y = x - x.mean(), y - y.mean()
+        squares = float(x @ x), float(y @ y)
+        if min(squares) <= 1e-9:
+            return 0.0
+        value = float(x @ y) / float(np.sqrt(squares[0] * squares[1]))
+    return value * (len(x) - 1) / (len(x) - 1 + shrink) if shrink > 0 else value
+
+
+def predict_twin(
+    features: np.ndarray,
+    targets: np.ndarray,
+    fallback: np.ndarray,
+    similar: Arrays,
+    other: Arrays,
+    centers: np.ndarray,
+    spreads: np.ndarray,
+    feature_centers: np.ndarray,
+    n_neighbors: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Average what the most alike entities that rated a feature left, one pair at a time."""
+    matrix, rated = dense(other, len(centers))
+    starts, lengths, indices, likeness = similar
+    predictions, support = fallback.copy(), np.zeros(len(features), dtype=np.int64)
+    for position, (feature, target) in enumerate(zip(features, targets, strict=True)):
+        inside = np.arange(starts[target], starts[target] + lengths[target])
+        inside = inside[rated[feature, indices[inside]]][:n_neighbors]
+        raters = indices[inside]
+        support[position] = len(raters)
+        if len(raters):
+            left = matrix[feature, raters] - centers[raters] - feature_centers[feature]
+            mean = np.average(left / spreads[raters], weights=likeness[inside])
+            center = centers[target] + feature_centers[feature]
+            predictions[position] = center + spreads[target] * mean
+    return predictions, support
