@@ -22,6 +22,7 @@ def main() -> None:
     run.add_argument("--lenskit", metavar="PYTHON", help="python of an environment with LensKit")
     commands.add_parser("page", help="write docs/benchmarks.rst from the results")
     commands.add_parser("floors", help="tuned quality on ml-1m and ml-100k")
+    commands.add_parser("updates", help="what partial_fit and the requests after it take")
     commands.add_parser("names", help="list the entrants")
     commands.add_parser("logs", help="make and keep every log")
     asked = parser.parse_args()
@@ -36,6 +37,10 @@ def main() -> None:
         from benchmarks import floors
 
         print(floors.write())
+    elif asked.command == "updates":
+        from benchmarks import updates
+
+        print(updates.write())
     elif asked.command == "names":
         print("\n".join(ENTRANTS))
     else:

@@ -48,8 +48,34 @@ _COLUMNS = (
 def write() -> Path:
     """Write the page from every result there is and return where it is."""
     reports = [json.loads(path.read_text()) for path in _results()]
-    PAGE.write_text("\n".join([_HEAD.format(ours=OURS), *map(_section, reports)]))
+    parts = [_HEAD.format(ours=OURS), *map(_section, reports)]
+    updates = RESULTS / "updates.json"
+    if updates.exists():
+        parts.append(_updates(json.loads(updates.read_text())))
+    PAGE.write_text("\n".join(parts))
     return PAGE
+
+
+def _updates(figures: dict[str, float]) -> str:
+    title = "Updates"
+    return "\n".join(
+        [
+            title,
+            "-" * len(title),
+            "",
+            "``ItemKNN`` with its defaults on synthetic-5m, two threads, medians of "
+            "``python -m benchmarks updates``: a batch of 1,000 rows goes into ``partial_fit``, "
+            "then a visitor whom it touched asks, then another, then the first one again.",
+            "",
+            ".. list-table::",
+            "",
+            *(
+                _list_row((name.replace("_", " "), f"{value:.3g}"))
+                for name, value in figures.items()
+            ),
+            "",
+        ]
+    )
 
 
 def _results() -> list[Path]:

@@ -206,24 +206,19 @@ def check_half_life_forgets_slowly(model: BaseRecommender) -> None:
 
 @check(lambda traits: traits.decays)
 def check_batches_far_apart_equal_fit(model: BaseRecommender) -> None:
-    """With a half-life, batches that come hundreds of half-lives later or earlier are exact too."""
+    """With a half-life, batches hundreds of half-lives later or earlier are exact too."""
     half_life = half_life_nanoseconds(getattr(model, "half_life", None))
     log = shop_log(model)
-    first, later = log.split(24)
+    tables = [part.events for part in log.split(24)]
     gap = np.timedelta64(round(300 * half_life / 1000), "us")
     for steps in ((0, 1), (1, 0), (0, 1, 2, 3)):
         parts = [
-            Log(
-                part.events.assign(timestamp=part.events["timestamp"] + step * gap),
-                None,
-                log.users,
-            )
-            for step, part in zip(steps, (first, later, first, later), strict=False)
+            events.assign(timestamp=events["timestamp"] + step * gap)
+            for step, events in zip(steps, tables * 2, strict=False)
         ]
-        grown = parts[0].fit(model)
-        for part in parts[1:]:
-            everything(grown.partial_fit(part.events))
-        events = pd.concat([part.events for part in parts], ignore_index=True)
-        whole = Log(events, None, log.users).fit(model)
-        assert_same_models(whole, grown, f"a fit and batches {steps} x 300 half-lives apart")
-        assert_same_models(whole, grown.refresh(), "a fit and such batches after refresh()")
+        grown = clone(model).fit(parts[0], users=log.users)
+        for events in parts[1:]:
+            everything(grown.partial_fit(events, users=log.users))
+        whole = Log(pd.concat(parts, ignore_index=True), users=log.users).fit(model)
+        what = f"a fit and batches that are {steps} x 300 half-lives apart"
+        assert_same_models(whole, grown.refresh(), what)
