@@ -599,8 +599,9 @@ def test_a_stream_of_days_never_overflows(data, days):
 @given(data=st.data(), how=st.sampled_from(list(HOW)))
 def test_siblings_never_see_each_others_rows(how, data):
     how = HOW[how]
-    rows = data.draw(logs(min_size=1, max_size=12))
-    batches = [data.draw(logs(max_size=8)) for _ in range(4)]
+    values = RATINGS if how.get("values") == "rating" else WEIGHTS
+    rows = data.draw(logs(min_size=1, max_size=12, values=values))
+    batches = [data.draw(logs(max_size=8, values=values)) for _ in range(4)]
     parent = Interactions.from_table(table(rows, **how))
     before = snapshot(parent) if data.draw(st.booleans()) else None
     one, _ = parent.add(table(batches[0], **how))

@@ -95,7 +95,7 @@ class NeighborModel(BaseRecommender):
     def _forget(
         self, state: State, shop: Interactions, kept_users: np.ndarray, kept_items: np.ndarray
     ) -> Any:
-        if self.target == "rating":
+        if self.target == "rating" or shop.reference != state.interactions.reference:
             return self._fit(shop, None)
         entities, features = kept_users, kept_items
         if self._entities_are_items:

@@ -179,6 +179,7 @@ def update(
     changed = entities[known.norms[entities] != before[entities]]
     return replace(
         known,
+        mutual=None,
         stale=np.ones_like(known.stale) if rescaled else known.stale,
         pending_entities=np.union1d(known.pending_entities, changed),
         pending_features=np.union1d(known.pending_features, features),

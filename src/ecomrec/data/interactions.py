@@ -363,6 +363,8 @@ class Interactions:
             listed_users=None if self.listed_users is None else self.listed_users[keep_user],
             listed_items=None if self.listed_items is None else self.listed_items[keep_item],
         )
+        if np.isfinite(self.half_life) and shop.reference != newest:
+            shop = shop._rebased(newest)
         return shop, keep_user, keep_item
 
     def _decayed(self, events: EventColumns) -> np.ndarray:
@@ -409,16 +411,12 @@ class Interactions:
         return self.n_entries == 0 or (newest - self.reference) / self.half_life > _MOST_HALVINGS
 
     def _rebased(self, newest: int) -> Interactions:
-        """Return the interactions with weights as seen from a later time."""
+        """Return the interactions with weights as seen from another time."""
         indptr, columns = self._csr
-        factor = (
-            0.0
-            if not len(columns)
-            else float(decay(np.array([self.reference]), newest, self.half_life)[0])
-        )
-        if len(columns):
-            data = (columns[1].astype(np.float64) * factor).astype(np.float32)
-            columns = (columns[0].copy(), data, *(values.copy() for values in columns[2:]))
+        # float64 ends at 2 ** 1023; what underflowed to 0 stays there, seen and no evidence.
+        factor = np.exp2(min((self.reference - newest) / self.half_life, 1000.0))
+        data = (columns[1].astype(np.float64) * factor).astype(np.float32)
+        columns = (columns[0].copy(), data, *(values.copy() for values in columns[2:]))
         by_user = RowStore.from_csr(indptr, columns)
         return replace(self, by_user=by_user, reference=newest, newest=newest)
 
