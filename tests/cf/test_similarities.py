@@ -1,6 +1,7 @@
 """Known answers: the equations of the docstrings on small matrices, written out slowly."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.metrics.pairwise import cosine_similarity
 
@@ -86,8 +87,6 @@ def test_a_predicted_rating_equals_the_textbook_formula(centering):
     ratings = RNG.integers(1, 6, size=(25, 8)) * (RNG.random((25, 8)) < 0.7)
     ratings = ratings.astype(np.float64)
     users, items = np.nonzero(ratings)
-    import pandas as pd
-
     events = pd.DataFrame({"user_id": users, "item_id": items, "rating": ratings[users, items]})
     model = UserKNN(3, target="rating", similarity="msd", centering=centering, shrink=0)
     model.fit(events)
@@ -103,3 +102,9 @@ def test_a_predicted_rating_equals_the_textbook_formula(centering):
     total = sum(s * (ratings[v, item] - means[v]) for s, v in best)
     expected = np.clip(means[user] + total / sum(s for s, _ in best), 1, 5)
     assert model.predict([(user, item)])[0] == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_rating_model_refuses_a_table_without_ratings():
+    events = pd.DataFrame({"user_id": [1, 2], "item_id": [3, 3]})
+    with pytest.raises(ValueError, match="ratings are needed: the table has no rating"):
+        UserKNN(target="rating").fit(events)

@@ -120,6 +120,10 @@ class Interactions:
         """
         _check_values(values)
         events = read_events(table, y, values=values, missing=missing)
+        if values == "rating" and events.value_name != "rating":
+            raise DataError(
+                "ratings are needed: the table has no rating or weight column, and y is None."
+            )
         decay_time = half_life_nanoseconds(half_life)
         if np.isfinite(decay_time) and events.times is None:
             raise DataError("half_life needs a timestamp column; the table has none.")
