@@ -120,7 +120,7 @@ class Interactions:
         """
         _check_values(values)
         events = read_events(table, y, values=values, missing=missing)
-        if values == "rating" and events.value_name != "rating":
+        if values == "rating" and events.values is None:
             raise DataError(
                 "ratings are needed: the table has no rating or weight column, and y is None."
             )
@@ -142,7 +142,8 @@ class Interactions:
             user_map,
             item_map,
             RowStore.from_csr(np.zeros(1, dtype=np.int64), ()),
-            "rating" if events.value_name == "rating" else "weight",
+            # For a model of ratings a weight stands in as the rating.
+            "rating" if "rating" in (values, events.value_name) else "weight",
             decay_time,
             newest,
             newest,

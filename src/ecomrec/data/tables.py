@@ -132,8 +132,7 @@ def _strength(frame: nw.DataFrame[Any], y: Any, values: str) -> tuple[np.ndarray
     order = (RATING, WEIGHT) if values == "rating" else (WEIGHT, RATING)
     for name in order:
         if name in frame.columns:
-            # For a model of ratings a weight stands in as the rating.
-            return _numbers(_native(frame[name]), name), RATING if values == RATING else name
+            return _numbers(_native(frame[name]), name), name
     return None, WEIGHT
 
 
