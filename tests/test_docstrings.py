@@ -1,7 +1,6 @@
 """Every public docstring is complete: numpydoc's own validation, on by default."""
 
 import dataclasses
-import functools
 import inspect
 from types import ModuleType
 
@@ -9,6 +8,7 @@ import pytest
 from numpydoc.validate import validate
 
 import ecomrec
+from ecomrec._lazy import computed_once
 
 # numpydoc's codes: docstring and summary exist and are whole; sections are known and in order;
 # parameters and what is returned or yielded are documented as in the signature, with types.
@@ -16,7 +16,7 @@ ENFORCED = {
     *("GL05", "GL06", "GL07", "GL08", "SS01", "SS02", "SS03", "SS06"),
     *("PR01", "PR02", "PR03", "PR04", "PR10", "RT01", "YD01"),
 }
-MEMBERS = (property, functools.cached_property, classmethod, staticmethod)
+MEMBERS = (property, computed_once, classmethod, staticmethod)
 
 
 def exports(module):

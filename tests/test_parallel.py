@@ -152,6 +152,62 @@ def test_a_pickled_lock_is_a_fresh_one():
         assert can_be_taken(fresh)
 
 
+FORK_WHILE_A_THREAD_IS_INSIDE = """
+import os, sys, threading, warnings
+warnings.simplefilter("ignore", DeprecationWarning)  # a process with threads that forks
+from llvmlite.binding import ffi
+from numba.core.compiler_lock import global_compiler_lock
+from ecomrec._lazy import computed_once
+import ecomrec.kernels.ranking
+
+class Shop:
+    @computed_once
+    def total(self):
+        if threading.current_thread() is not threading.main_thread():
+            inside.set()
+            leave.wait()
+        return 1
+
+def compute():
+    Shop().total
+
+def compile(lock):
+    with lock:
+        inside.set()
+        leave.wait(0.3)  # a fork waits for it
+
+def check():
+    with global_compiler_lock, ffi.lib._lock:
+        return Shop().total == 1
+
+for task in compute, lambda: compile(global_compiler_lock), lambda: compile(ffi.lib._lock):
+    inside, leave = threading.Event(), threading.Event()
+    thread = threading.Thread(target=task)
+    thread.start()
+    inside.wait()
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if check() else 1)
+    leave.set()
+    thread.join()
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if status or not check():
+        sys.exit(3)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_child_forked_while_a_thread_computes_or_compiles_does_not_wait_for_it():
+    done = subprocess.run(
+        [sys.executable, "-c", FORK_WHILE_A_THREAD_IS_INSIDE],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+
+
 FORK = """
 import os, sys, threading, warnings
 import numpy as np

@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 from importlib import import_module
-from typing import Any
+from typing import Any, Generic, TypeVar, overload
+
+T = TypeVar("T")
 
 
 def lazy_exports(
@@ -17,3 +19,30 @@ def lazy_exports(
 
     names = sorted(modules)
     return load, lambda: names, names
+
+
+class computed_once(Generic[T]):  # noqa: N801  # named as the decorator that it is
+    """Compute an attribute on first use, as functools.cached_property does, but without a lock.
+
+    Two threads may both compute; one result stays. The lock that Python 3.11 holds would be taken
+    for ever in a child that is forked while another thread computes.
+    """
+
+    def __init__(self, function: Callable[[Any], T]) -> None:
+        self.function = function
+        self.__doc__ = function.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    @overload
+    def __get__(self, instance: None, owner: type) -> "computed_once[T]": ...
+
+    @overload
+    def __get__(self, instance: object, owner: type) -> T: ...
+
+    def __get__(self, instance: object | None, owner: type) -> "computed_once[T] | T":
+        if instance is None:
+            return self
+        value: T = instance.__dict__.setdefault(self.name, self.function(instance))
+        return value

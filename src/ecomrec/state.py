@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from datetime import timedelta
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ecomrec import persistence
+from ecomrec._lazy import computed_once
 from ecomrec.data.histories import Profiles
 from ecomrec.data.ids import IdMap
 from ecomrec.data.interactions import Interactions
@@ -37,7 +37,7 @@ class State:
     available: np.ndarray | None
     from_table: bool
 
-    @cached_property
+    @computed_once
     def by_popularity(self) -> np.ndarray:
         """Items by the number of users with evidence, ties by row: int32 of shape (n_items,)."""
         counts = self.interactions.item_counts

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.base import clone
 
 from ecomrec.cf import ItemKNN, UserKNN
 from ecomrec.data.rows import RowStore
@@ -80,6 +81,20 @@ def test_a_fresh_model_equals_a_fit_on_everything_row_by_row(model):
     order = np.argsort(ids)
     one = updated.similarity_[order][:, order].toarray()
     np.testing.assert_allclose(one, everything.similarity_.toarray(), rtol=1e-6)
+
+
+def test_equally_similar_ratings_go_by_id_whoever_arrived_first():
+    events = pd.DataFrame(
+        {
+            "user_id": ["u0", "u0", "u0", "u1", "u0", "u0", "u0", "u1", "u1", "u1"],
+            "item_id": ["i0", "i0", "i4", "i3", "i0", "i1", "i3", "i0", "i1", "i4"],
+            "rating": [1.0, 1, 1, 2, 1, 1, 1, 2, 3.5, 5],
+        }
+    )
+    model = ItemKNN(target="rating", similarity="msd", centering="none", n_neighbors=2)
+    whole = clone(model).fit(events).predict([("u1", "i1")])
+    grown = clone(model).fit(events[:3]).partial_fit(events[3:]).refresh().predict([("u1", "i1")])
+    assert whole.tolist() == grown.tolist()
 
 
 def test_a_forgotten_user_leaves_no_byte_in_the_saved_file(tmp_path):

@@ -78,9 +78,10 @@ def test_likeness_equals_that_of_one_pair_at_a_time(threads, kind, data, shrink,
         rows, selves, offsets[rows], store(matrix), store(matrix.T), offsets, feature_offsets,
         getattr(ratings, kind), shrink,
     )  # fmt: skip
-    found = threads(lambda n_jobs: ratings.rated_rows(*[*asked, n_kept, n_jobs]))
-    expected = rated_rows_twin(*[*asked, n_kept])
-    everyone = rated_rows_twin(*[*asked, n_entities])
+    by_rank = np.array(data.draw(st.permutations(range(n_entities))), dtype=np.int64)
+    found = threads(lambda n_jobs: ratings.rated_rows(*[*asked, n_kept, by_rank, n_jobs]))
+    expected = rated_rows_twin(*[*asked, n_kept, by_rank])
+    everyone = rated_rows_twin(*[*asked, n_entities, by_rank])
     np.testing.assert_array_equal(found.indptr, expected.indptr)
     # Sums of moments and sums of differences differ in their last bits, and so may ties.
     np.testing.assert_allclose(found.values, expected.values, rtol=1e-5, atol=1e-6)
@@ -107,17 +108,27 @@ def test_likeness_of_a_known_pair(kind, expected):
     matrix = np.array([[1, 2, 3, ABSENT], [2, 4, 6, 5]], dtype=np.float32)
     found = ratings.rated_rows(
         np.array([0]), np.array([0]), np.zeros(1), store(matrix), store(matrix.T), np.zeros(2),
-        np.zeros(4), getattr(ratings, kind), 0.0, 5, 1,
+        np.zeros(4), getattr(ratings, kind), 0.0, 5, np.arange(2), 1,
     )  # fmt: skip
     assert found.entities.tolist() == [1]
     assert found.values[0] == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("by_rank", [[0, 1, 2, 3], [3, 0, 2, 1]])
+def test_ties_go_by_the_rank_of_the_id(by_rank):
+    matrix = np.array([[1, 2], [1, 2], [1, 2], [1, 2]], dtype=np.float32)
+    found = ratings.rated_rows(
+        np.array([0]), np.array([0]), np.zeros(1), store(matrix), store(matrix.T), np.zeros(4),
+        np.zeros(2), ratings.MSD, 0.0, 2, np.array(by_rank), 1,
+    )  # fmt: skip
+    assert found.entities.tolist() == [entity for entity in by_rank if entity != 0][:2]
 
 
 def test_entities_that_always_rate_alike_have_no_correlation():
     matrix = np.array([[3, 3, 3], [1, 2, 3]], dtype=np.float32)
     found = ratings.rated_rows(
         np.array([0]), np.array([0]), np.zeros(1), store(matrix), store(matrix.T), np.zeros(2),
-        np.zeros(3), ratings.PEARSON, 0.0, 5, 1,
+        np.zeros(3), ratings.PEARSON, 0.0, 5, np.arange(2), 1,
     )  # fmt: skip
     assert found.indptr.tolist() == [0, 0]
 

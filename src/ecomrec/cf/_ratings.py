@@ -40,6 +40,8 @@ class Ratings:
     centers, spreads : ndarray of shape (n_entities,), float64
         What `centering` takes off an entity's ratings and divides them by.
     feature_centers : ndarray of shape (n_features,), float64
+    by_rank : ndarray of shape (n_entities,), int64
+        Entities in the order of their ids: ties do not depend on who arrived first.
     current : bool
         False when events came in since.
     """
@@ -53,6 +55,7 @@ class Ratings:
     centers: np.ndarray
     spreads: np.ndarray
     feature_centers: np.ndarray
+    by_rank: np.ndarray
     current: bool
 
 
@@ -82,22 +85,13 @@ def learn(
         centers=np.zeros(0),
         spreads=np.zeros(0),
         feature_centers=_feature_centers(recipe, feature_bias),
+        by_rank=np.argsort(sides.ids.ids, kind="stable"),
         current=True,
     )
     centers, spreads = _centers(known, recipe, mine, everyone, entity_bias)
     found = _alike(known, recipe, sides, everyone, everyone, mine, entity_bias, n_jobs)
-    return Ratings(
-        RowStore.from_csr(found.indptr, found[1:]),
-        known.mean,
-        known.lowest,
-        known.highest,
-        entity_bias,
-        feature_bias,
-        centers,
-        spreads,
-        known.feature_centers,
-        True,
-    )
+    similarity = RowStore.from_csr(found.indptr, found[1:])
+    return replace(known, similarity=similarity, centers=centers, spreads=spreads)
 
 
 def outdated(known: Ratings, n_entities: int) -> Ratings:
@@ -135,18 +129,7 @@ def with_features(
     """Return the model with the features replaced by those given: visitors rating items."""
     strength = _USER_REGULARIZATION if entities_are_items else _ITEM_REGULARIZATION
     bias = ratings.biases(other, known.entity_bias, known.mean, strength)
-    return Ratings(
-        known.similarity,
-        known.mean,
-        known.lowest,
-        known.highest,
-        known.entity_bias,
-        bias,
-        known.centers,
-        known.spreads,
-        _feature_centers(recipe, bias),
-        True,
-    )
+    return replace(known, feature_bias=bias, feature_centers=_feature_centers(recipe, bias))
 
 
 def with_entities(
@@ -164,17 +147,12 @@ def with_entities(
     found = _alike(known, recipe, sides, rows, selves, mine, bias, n_jobs)
     n_old = known.similarity.n_rows
     similarity = known.similarity.replace(n_old + rows, found.indptr, found[1:], n_old + len(rows))
-    return Ratings(
-        similarity,
-        known.mean,
-        known.lowest,
-        known.highest,
-        np.concatenate((known.entity_bias, bias)),
-        known.feature_bias,
-        np.concatenate((known.centers, centers)),
-        np.concatenate((known.spreads, spreads)),
-        known.feature_centers,
-        True,
+    return replace(
+        known,
+        similarity=similarity,
+        entity_bias=np.concatenate((known.entity_bias, bias)),
+        centers=np.concatenate((known.centers, centers)),
+        spreads=np.concatenate((known.spreads, spreads)),
     )
 
 
@@ -222,6 +200,7 @@ def _alike(
         feature_offsets, _ = ratings.row_moments(np.arange(sides.other.n_rows), sides.other.arrays)
     found: neighbors.Rows = ratings.rated_rows(
         rows, selves, own, mine, sides.other.arrays, offsets, feature_offsets,
-        kinds.get(recipe.similarity, ratings.COSINE), recipe.shrink, recipe.n_candidates, n_jobs,
+        kinds.get(recipe.similarity, ratings.COSINE), recipe.shrink, recipe.n_candidates,
+        known.by_rank, n_jobs,
     )  # fmt: skip
     return found

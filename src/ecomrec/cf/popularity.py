@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
 
+from ecomrec._lazy import computed_once
 from ecomrec._validation import Rule, choice, text
 from ecomrec.base import BaseRecommender, Query, State
 from ecomrec.data.interactions import Change, Interactions
@@ -25,7 +25,7 @@ class _Learned:
     groups: np.ndarray
     names: np.ndarray
 
-    @cached_property
+    @computed_once
     def lists(self) -> dict[int, tuple[np.ndarray, np.ndarray]]:
         """Items with evidence, best first (int32), and all totals, by group; made on first use."""
         return {}

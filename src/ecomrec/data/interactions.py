@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
 import scipy.sparse as sp
 
+from ecomrec._lazy import computed_once
 from ecomrec.data.ids import IdMap, check_ids, encode_ids, merge_ids
 from ecomrec.data.rows import RowStore
 from ecomrec.data.tables import ITEM, USER, EventColumns, Missing, read_events, read_ids
@@ -230,7 +230,7 @@ class Interactions:
         """Factor from stored weights to weights at the newest time seen."""
         return float(decay(np.array([self.reference]), self.newest, self.half_life)[0])
 
-    @cached_property
+    @computed_once
     def _csr(self) -> tuple[np.ndarray, tuple[np.ndarray, ...]]:
         return self.by_user.to_csr()
 
@@ -254,7 +254,7 @@ class Interactions:
         """Newest time of each entry, or None."""
         return _read_only(self._csr[1][2]) if self.timed else None
 
-    @cached_property
+    @computed_once
     def by_item(self) -> RowStore:
         """The users of each item (int32) and their weights (float32), as rows."""
         store = self.by_user
@@ -263,13 +263,13 @@ class Interactions:
         )
         return RowStore.from_csr(indptr, (users, data))
 
-    @cached_property
+    @computed_once
     def item_counts(self) -> np.ndarray:
         """How many users gave each item a positive weight: ndarray of shape (n_items,), int64."""
         _, (indices, data, *_rest) = self._csr
         return np.bincount(indices[data > 0], minlength=self.n_items)
 
-    @cached_property
+    @computed_once
     def all_positive(self) -> bool:
         """Whether every entry is evidence."""
         return bool((self._csr[1][1] > 0).all())

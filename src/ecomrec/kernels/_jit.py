@@ -7,10 +7,12 @@ kernels are compiled in each process and one warning says so.
 import os
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import numba
+from llvmlite.binding import ffi
 from numba.core import caching, compiler_lock, config
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -25,9 +27,27 @@ _LOCATORS = ",".join(
 )
 _warned = False
 
+# A fork waits until no other thread compiles or calls LLVM: a child that is born in the middle of
+# that would find the locks taken for ever, and what they guard half done.
+_COMPILING = (compiler_lock.global_compiler_lock, getattr(ffi.lib, "_lock", nullcontext()))
+
+
+def _pause_compiling() -> None:
+    for lock in _COMPILING:
+        lock.__enter__()
+
+
+def _resume_compiling() -> None:
+    for lock in reversed(_COMPILING):
+        lock.__exit__(None, None, None)
+
+
 if hasattr(os, "register_at_fork"):
-    # A thread that was compiling when its process forked would leave this lock taken for ever.
-    os.register_at_fork(after_in_child=lambda: compiler_lock.global_compiler_lock.__init__())
+    os.register_at_fork(
+        before=_pause_compiling,
+        after_in_parent=_resume_compiling,
+        after_in_child=_resume_compiling,
+    )
 
 
 class PopulatedCacheLocator(caching._SourceFileBackedLocatorMixin, caching._CacheLocator):

@@ -78,7 +78,7 @@ def _likeness(moments, kind, shrink):
 @jit
 def _rated_rows(
     start, stop, rows, selves, own_offsets, mine, other, offsets, feature_offsets, kind, shrink,
-    n_kept, out_at, out_entities, out_values, out_counts,
+    n_kept, by_rank, rank, out_at, out_entities, out_values, out_counts,
 ):  # fmt: skip
     starts, counts, features, ratings = mine
     other_starts, other_counts, entities, other_ratings = other
@@ -115,7 +115,7 @@ def _rated_rows(
             )
             pair[:] = 0.0
             if value > 0.0 and entity != selves[position]:
-                best[size] = entity
+                best[size] = rank[entity]
                 best_values[size] = value
                 size += 1
         if size > n_kept:
@@ -123,14 +123,16 @@ def _rated_rows(
             size = n_kept
         sort_best_first(best_values, best, size)
         target = out_at[position]
-        out_entities[target : target + size] = best[:size]
+        for place in range(size):
+            out_entities[target + place] = by_rank[best[place]]
         out_values[target : target + size] = best_values[:size]
         out_counts[position] = size
 
 
 def rated_rows(
-    rows, selves, own_offsets, mine, other, offsets, feature_offsets, kind, shrink, n_kept, n_jobs
-):
+    rows, selves, own_offsets, mine, other, offsets, feature_offsets, kind, shrink, n_kept,
+    by_rank, n_jobs,
+):  # fmt: skip
     """Find the entities whose ratings of common features are most alike, best first.
 
     Parameters
@@ -145,6 +147,8 @@ def rated_rows(
     shrink : float
         Likeness of n common ratings is multiplied by ``(n - 1) / (n - 1 + shrink)``.
     n_kept : int
+    by_rank : ndarray of shape (n_entities,), int64
+        Entities in the order of their ids, which breaks ties.
     n_jobs : int or None
 
     Returns
@@ -157,10 +161,12 @@ def rated_rows(
     entities = np.empty(out_at[-1], dtype=np.int32)
     values = np.empty(out_at[-1], dtype=np.float32)
     counts = np.zeros(len(rows), dtype=np.int64)
+    rank = np.empty(len(by_rank), dtype=np.int32)
+    rank[by_rank] = np.arange(len(by_rank), dtype=np.int32)
     run_sharded(
         lambda start, stop: _rated_rows(
             start, stop, rows, selves, own_offsets, mine, other, offsets, feature_offsets, kind,
-            shrink, n_kept, out_at, entities, values, counts,
+            shrink, n_kept, by_rank, rank, out_at, entities, values, counts,
         ),
         work,
         n_jobs,

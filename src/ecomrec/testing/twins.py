@@ -317,11 +317,13 @@ def rated_rows_twin(
     kind: int,
     shrink: float,
     n_kept: int,
+    by_rank: np.ndarray,
 ) -> neighbors.Rows:
     """Compare every two entities over the features that both rated, one pair at a time."""
     own, own_rated = dense(mine, len(feature_offsets))
     matrix, rated = dense(other, len(offsets))
     found, values = [], []
+    rank = np.argsort(by_rank)
     for position, row in enumerate(rows):
         likeness = np.zeros(len(offsets), dtype=np.float32)
         for entity in range(len(offsets)):
@@ -331,7 +333,7 @@ def rated_rows_twin(
                 y = matrix[both, entity] - offsets[entity] - feature_offsets[both]
                 likeness[entity] = _likeness(x, y, kind, shrink)
         places = np.flatnonzero(likeness > 0)
-        found.append(places[np.lexsort((places, -likeness[places]))][:n_kept])
+        found.append(places[np.lexsort((rank[places], -likeness[places]))][:n_kept])
         values.append(likeness[found[-1]])
     entities = np.concatenate([*found, []]).astype(np.int32)
     return neighbors.Rows(
