@@ -100,7 +100,7 @@ def test_no_command_shows_the_help_and_fails(run):
 
 def test_docs_page_names_every_option_and_exit_code(run):
     page = (Path(__file__).parents[1] / "docs" / "cli.rst").read_text(encoding="utf-8")
-    for command in ("demo", "evaluate", "recommend", "warmup"):
+    for command in ("demo", "evaluate", "tune", "recommend", "warmup"):
         options = set(re.findall(r"--[a-z][a-z-]+", run(command, "--help")[1]))
         assert not {option for option in options if option not in page}
     for code in (app.OK, app.UNEXPECTED, app.BAD_INPUT, app.INTERRUPTED):
@@ -724,6 +724,68 @@ def test_nothing_left_to_test_speaks_of_options(folder, refused):
 )  # fmt: skip
 def test_options_are_checked_before_anything_is_read(refused, option, value, said):
     assert said in refused("evaluate", "not-there.csv", option, value)
+
+
+# ---------------------------------------------------------------------- tune
+
+
+def test_tune_finds_what_the_library_finds(folder, run, shop):
+    code, out, err = run(
+        "tune", "events.csv", "--model", "user-knn", "--param", "n_neighbors=25", "--trials", 4,
+        "--metric", "recall", "-k", 5, "--seed", 3, "--test-size", "0.3", "-o", "trials.csv",
+        "--save", "shop.ecomrec",
+    )  # fmt: skip
+    assert code == 0
+    model = make_model("user-knn", ["n_neighbors=25"])
+    expected = ecomrec.evaluation.tune(
+        model,
+        events=shop.events,
+        metric="recall",
+        k=5,
+        n_trials=4,
+        random_state=3,
+        cv=ecomrec.evaluation.TemporalSplit(1, test_size=0.3),
+    )
+    assert f"  {expected.best_score_:.4f}  with the best" in out
+    assert all(f"--param {name}={value}" in out for name, value in expected.best_params_.items())
+    assert "trial 4 of up to 4: " in err
+    found = pd.read_csv("trials.csv")
+    assert found["score"].tolist() == pytest.approx(expected.trials["score"].tolist(), rel=1e-5)
+    users = expected.best_estimator_.user_ids_[:3]
+    answer = load("shop.ecomrec").recommend(users).items.tolist()
+    assert answer == expected.best_estimator_.recommend(users).items.tolist()
+
+
+def test_tuned_parameters_go_into_the_next_command(folder, run):
+    ask = ["events.csv", "--param", "power=2", "--half-life", "20D", "--event-weights", WEIGHTS]
+    code, out, _ = run("tune", *ask, "--trials", 2, "-q")
+    assert code == 0
+    options = out.splitlines()[-1].split()
+    assert options[:4] == ["--model", "item-knn", "--param", "power=2"]
+    assert run("recommend", "events.csv", *options, "-k", 1)[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [(["--trials", "0"], "--trials must be a positive integer; got 0"), (["--metric", "clicks"], "metrics must be among"),
+     (["--model", "magic"], "there is no model 'magic'"), (["--param", "knob=1"], "has no parameter 'knob'"),
+     (["--test-size", "2"], "--test-size must be a share"), (["-o", "trials.json"], "cannot tell the format"),
+     (["--save", "no/shop.ecomrec"], "there is no folder no")],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)  # fmt: skip
+def test_options_of_a_search_are_checked_before_anything_is_read(refused, options, said):
+    assert said in refused("tune", "not-there.csv", *options)
+
+
+def test_search_without_optuna_says_what_to_install(refused, monkeypatch):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    assert "pip install 'ecomrec[tune]'" in refused("tune", "not-there.csv")
+
+
+def test_search_that_fails_throughout_is_said_so(folder, refused):
+    write("user_id,item_id,timestamp\n1,2,2026-01-01\n1,3,2026-01-02\n1,2,2026-01-03\n")
+    said = refused("tune", "events.csv", "--test-size", "0.3")
+    assert "trials failed, the first with DataError: no user has a test item left" in said
 
 
 # ---------------------------------------------------------------------- recommend

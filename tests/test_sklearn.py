@@ -3,9 +3,21 @@
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from ecomrec._registry import ESTIMATORS
-from ecomrec.cf import ItemKNN, Popularity, UserKNN
+from ecomrec.cf import ALS, EASE, SLIM, SVD, GraphFilter, ItemKNN, Popularity, UserKNN
 
-MODELS = [Popularity(), ItemKNN(), ItemKNN(target="rating"), UserKNN(), UserKNN(target="rating")]
+MODELS = [
+    ALS(),
+    ALS(feedback="explicit"),
+    EASE(),
+    GraphFilter(),
+    Popularity(),
+    ItemKNN(),
+    ItemKNN(target="rating"),
+    SLIM(),
+    SVD(),
+    UserKNN(),
+    UserKNN(target="rating"),
+]
 
 
 @parametrize_with_checks(MODELS)

@@ -6,7 +6,7 @@ import textwrap
 
 import pytest
 
-MODELS = ["Popularity()", "ItemKNN()", "UserKNN()", "ItemKNN(target='rating')"]
+MODELS = ["Popularity()", "ItemKNN()", "UserKNN()", "ItemKNN(target='rating')", "SVD(8)"]
 # Those whose answers are made up lazily after an update; the others wait for the full run.
 LAZY_FIRST = [
     pytest.param(model, marks=[] if model in ("ItemKNN()", "UserKNN()") else pytest.mark.slow)
@@ -20,11 +20,11 @@ import numpy as np
 import pandas as pd
 warnings.simplefilter("error")
 warnings.filterwarnings("ignore", message=".*multi-threaded", category=DeprecationWarning)
-from ecomrec.cf import ItemKNN, Popularity, UserKNN
+from ecomrec.cf import SVD, ItemKNN, Popularity, UserKNN
 
 sys.setswitchinterval(1e-4)
 model = {model}
-value = "rating" if getattr(model, "target", "") == "rating" else "weight"
+value = model._values()
 
 def children(task, n):
     # Run a task in n forked children; count those that fail or hang.

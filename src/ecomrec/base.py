@@ -56,7 +56,9 @@ class BaseRecommender(BaseEstimator):
     learns, and writes `_fit` (interactions to that dataclass) and `_score` (a block of scores).
     Where it can do better than the defaults it overrides `_partial_fit`, `_forget`, `_refresh`,
     `_freshen`, `_top_k`, `_predict`, `_similar_items`, `_similar_users` or `_explain`. Hooks get a
-    `State` and row numbers, never ids or tables, and return arrays.
+    `State` and row numbers, never ids or tables, and return arrays. `tuning_space` names the
+    parameters worth tuning, with lists of values. Iterations are `max_iter`: a search may fit with
+    fewer to see early what comes to nothing.
 
     Examples
     --------
@@ -83,7 +85,11 @@ class BaseRecommender(BaseEstimator):
 
     _param_rules: ClassVar[Mapping[str, Rule]] = {}
     _learned_types: ClassVar[tuple[type, ...]] = ()
-    #: Search space for tuning: parameter names and values worth trying.
+    #: Size of scores that mean something, where scores are sums that may cancel: below a small
+    #: share of it, they are what rounding left.
+    _score_unit: ClassVar[float] = 0.0
+    #: What `ecomrec.evaluation.tune` tries unless told otherwise: for each parameter a list of
+    #: values, as `GridSearchCV` takes it. Ranges have their place in the `space` given to `tune`.
     tuning_space: ClassVar[Mapping[str, Sequence[Any]]] = {}
 
     # ------------------------------------------------------------------ learning

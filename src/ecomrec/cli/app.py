@@ -12,7 +12,7 @@ from contextlib import suppress
 from typing import TextIO
 
 from ecomrec._version import __version__
-from ecomrec.cli import demo, evaluate, recommend, warmup
+from ecomrec.cli import demo, evaluate, recommend, tune, warmup
 from ecomrec.cli.errors import InputError
 from ecomrec.cli.progress import Progress
 from ecomrec.exceptions import EcomrecError
@@ -101,6 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, module in (
         ("demo", demo),
         ("evaluate", evaluate),
+        ("tune", tune),
         ("recommend", recommend),
         ("warmup", warmup),
     ):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ecomrec._version import __version__
 from ecomrec.cli.errors import InputError, as_input_error
@@ -16,6 +16,9 @@ from ecomrec.cli.output import check_target, whole_file
 from ecomrec.cli.progress import Progress
 from ecomrec.cli.report import comparison_record, comparison_text
 from ecomrec.exceptions import DataError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 HELP = "compare models on your own events"
 DESCRIPTION = """\
@@ -64,19 +67,13 @@ def run(args: argparse.Namespace, progress: Progress) -> None:
     models = _models(args.models)
     metrics = _split_list(args.metrics, "--metrics")
     target = None if args.json is None else check_target(args.json)
-    splitter = _splitter(args.test_size)
+    splitter = time_splitter(args.test_size)
     with as_input_error():
-        from ecomrec.evaluation import compare, ranking_scorer, train_test_split
+        from ecomrec.evaluation import compare, ranking_scorer
 
         ranking_scorer(metrics, k=args.k)
     events, items = read_events(args, progress, timed=True)
-    try:
-        train, test = train_test_split(events, splitter)
-    except DataError as error:
-        raise InputError(
-            f"--test-size {args.test_size} leaves nothing to learn from or nothing to test on: "
-            f"there are {len(events):,} events from {events[TIME].min()} to {events[TIME].max()}."
-        ) from error
+    train, test = cut_by_time(events, splitter, args.test_size)
     n_events, start = len(events), test[TIME].min()
     newest = train[TIME].max()
     train, test = (fade(part, args.half_life, newest) for part in (train, test))
@@ -129,7 +126,8 @@ def _split_list(text: str, option: str) -> list[str]:
     return names
 
 
-def _splitter(size: str) -> Any:
+def time_splitter(size: str) -> Any:
+    """Read --test-size: one split that keeps the newest part for the test."""
     from ecomrec.data.timestamps import half_life_nanoseconds
     from ecomrec.evaluation import TemporalSplit
 
@@ -148,3 +146,19 @@ def _splitter(size: str) -> Any:
     if not 0 < share < 1:
         raise fault
     return TemporalSplit(1, test_size=share)
+
+
+def cut_by_time(
+    events: pd.DataFrame, splitter: Any, size: str
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Cut the events in an older and a newer part; neither may be empty."""
+    from ecomrec.evaluation import train_test_split
+
+    try:
+        train, test = train_test_split(events, splitter)
+    except DataError as error:
+        raise InputError(
+            f"--test-size {size} leaves nothing to learn from or nothing to test on: "
+            f"there are {len(events):,} events from {events[TIME].min()} to {events[TIME].max()}."
+        ) from error
+    return train, test

@@ -14,6 +14,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "RandomPerUser": "folds",
         "RankingScorer": "scoring",
         "TemporalSplit": "splits",
+        "TuningResult": "tuning",
         "catalog_coverage": "beyond",
         "click_through_rate": "online",
         "compare": "comparison",
@@ -30,5 +31,6 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "rmse": "metrics",
         "serendipity": "beyond",
         "train_test_split": "splits",
+        "tune": "tuning",
     },
 )

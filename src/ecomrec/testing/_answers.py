@@ -19,6 +19,17 @@ from ecomrec.recommendations import Recommendations
 
 # Sums in another order, and weights that were stored as float32 in between.
 RTOL = 1e-4
+_units: list[float] = [0.0]
+
+
+@contextmanager
+def scores_of(model: BaseRecommender) -> Iterator[None]:
+    """Compare scores of this model: those far below its unit are sums that cancelled."""
+    _units.append(model._score_unit)
+    try:
+        yield
+    finally:
+        _units.pop()
 
 
 def filled(recommendations: Recommendations) -> list[list[tuple[Any, float]]]:
@@ -63,7 +74,7 @@ def assert_same_answers(
         if not mine:
             continue
         ours, other_scores = (np.array([score for _, score in part]) for part in (mine, theirs))
-        tolerance = RTOL * max(np.abs(ours).max(), np.abs(other_scores).max())
+        tolerance = RTOL * max(np.abs(ours).max(), np.abs(other_scores).max(), _units[-1])
         assert (np.abs(ours - other_scores) <= tolerance).all(), message
         starts = [0, *(np.flatnonzero(ours[:-1] - ours[1:] > 2 * tolerance) + 1), len(ours)]
         for first, last in itertools.pairwise(starts):

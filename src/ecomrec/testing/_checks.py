@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import wraps
 from importlib import import_module
 from typing import Any
 
@@ -12,6 +13,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from ecomrec.base import BaseRecommender
+from ecomrec.testing._answers import scores_of
 from ecomrec.testing._exceptions import exceptions_for
 from ecomrec.testing._logs import Traits, traits_of
 
@@ -66,9 +68,14 @@ def check(
     """Enter a function into the list of checks."""
 
     def enter(run: Run) -> Run:
+        @wraps(run)
+        def within_units(model: BaseRecommender) -> None:
+            with scores_of(model):
+                run(model)
+
         name = run.__name__
-        CHECKS[name] = Check(name, run, applies, slow)
-        return run
+        CHECKS[name] = Check(name, within_units, applies, slow)
+        return within_units
 
     return enter
 

@@ -1,0 +1,57 @@
+"""Interactions in the order of their ids: who arrived first makes no difference to a fit."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ecomrec.data.ids import IdMap
+from ecomrec.data.interactions import Interactions
+from ecomrec.kernels import assemble
+
+Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+
+
+class Canonical(NamedTuple):
+    """A users x items matrix whose rows and columns stand in the order of ids.
+
+    Attributes
+    ----------
+    by_user, by_item : tuple of (starts, lengths, columns, values)
+        The matrix by rows and by columns.
+    users, items : ndarray, int64
+        Which row of the interactions each of them is.
+    """
+
+    by_user: Arrays
+    by_item: Arrays
+    users: np.ndarray
+    items: np.ndarray
+
+
+def canonical(shop: Interactions) -> Canonical:
+    """Sort interactions by id; what is sorted already is not copied."""
+    users, items = _order(shop.users), _order(shop.items)
+    if users is None and items is None:
+        everyone, everything = np.arange(shop.n_users), np.arange(shop.n_items)
+        return Canonical(shop.by_user.arrays, shop.by_item.arrays, everyone, everything)
+    users = np.arange(shop.n_users) if users is None else users
+    items = np.arange(shop.n_items) if items is None else items
+    place = np.empty(shop.n_items, dtype=np.int32)
+    place[items] = np.arange(shop.n_items, dtype=np.int32)
+    indptr, columns = shop.by_user.take(users)
+    starts, lengths = indptr[:-1], np.diff(indptr).astype(np.int32)
+    # Twice transposed: the columns of each row rise again.
+    turned = assemble.transpose(starts, lengths, place[columns[0]], columns[1], shop.n_items)
+    by_item = turned[0][:-1], np.diff(turned[0]).astype(np.int32), turned[1], turned[2]
+    back = assemble.transpose(*by_item, shop.n_users)
+    return Canonical((starts, lengths, back[1], back[2]), by_item, users, items)
+
+
+def _order(ids: IdMap) -> np.ndarray | None:
+    """Rows by id, or None if they stand so."""
+    values = ids.ids
+    if bool(np.all(values[1:] >= values[:-1])):
+        return None
+    return np.argsort(values, kind="stable")

@@ -1,0 +1,387 @@
+"""What models share that describe users and items by vectors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from os import PathLike
+from typing import Any, ClassVar, Literal, Self
+
+import numpy as np
+
+from ecomrec._lazy import computed_once
+from ecomrec.base import BaseRecommender, Query, State
+from ecomrec.cf import _index
+from ecomrec.cf._compressed import CodedRows, compressed, expanded, is_coded, packed, unpacked
+from ecomrec.cf._index import Index
+from ecomrec.data.histories import Profiles
+from ecomrec.kernels import neighbors, quantized, ranking
+
+# Catalogues from this size on are indexed as they are learned.
+_INDEX_FROM = 20_000
+
+
+@dataclass(frozen=True, eq=False)
+class Factors:
+    """What factor models learn; a model may learn more beside it.
+
+    On a compressed model both kinds of vectors are `CodedRows`, which index and convert as the
+    arrays do; in its file they are int8, and the fields below hold their scales.
+
+    Attributes
+    ----------
+    user_factors : ndarray of shape (n_users, n_factors), float32
+        All zeros for users without evidence.
+    item_factors : ndarray of shape (n_items, n_factors), float32
+    with_evidence : ndarray of shape (n_items,), bool
+        False for items of which nothing is known: they have no score.
+    user_scales, item_scales : ndarray, float32, or None
+        In a compressed model's file: sizes of the columns, then of the rows.
+    compression : dict or None
+        What compressing cost.
+    """
+
+    user_factors: np.ndarray
+    item_factors: np.ndarray
+    with_evidence: np.ndarray
+    user_scales: np.ndarray | None = field(default=None, kw_only=True)
+    item_scales: np.ndarray | None = field(default=None, kw_only=True)
+    compression: dict[str, float] | None = field(default=None, kw_only=True)
+
+    #: Belongs to these very vectors: a changed copy has none, and no file holds it.
+    index: ClassVar[Index | None] = None
+
+    @computed_once
+    def user_norms(self) -> np.ndarray:
+        """Lengths of the users' vectors."""
+        return norms_of(self.user_factors)
+
+    @computed_once
+    def item_norms(self) -> np.ndarray:
+        """Lengths of the items' vectors."""
+        return norms_of(self.item_factors)
+
+
+class FactorModel(BaseRecommender):
+    """Base of models whose score is the product of a user's and an item's vector.
+
+    A subclass writes `_fit`, which learns a `Factors` (or a dataclass derived from it), and
+    `_fold_in`, which makes vectors of profiles that are not stored. Biases are columns: a user's 1
+    beside the item's bias.
+    """
+
+    _learned_types = (Factors,)
+    n_jobs: int | None
+
+    def _fold_in(self, state: State, profiles: Profiles) -> np.ndarray:
+        """Vectors of visitors from what they touched: float32 of shape (n, n_factors)."""
+        raise NotImplementedError
+
+    # ------------------------------------------------------------------ finding items
+
+    @property
+    def _state(self) -> State:
+        try:
+            state: State = self.__dict__["_state"]
+        except KeyError:
+            raise AttributeError("_state") from None
+        return state
+
+    @_state.setter
+    def _state(self, state: State) -> None:
+        """Publish a state; large catalogues get their index first."""
+        if state.learned.item_factors.dtype == np.int8:
+            state = replace(state, learned=unpacked(state.learned))
+        learned = state.learned
+        if "index" not in vars(learned) and len(learned.item_factors) >= _INDEX_FROM:
+            _attach(learned, _int8(learned, getattr(self, "n_jobs", 1)))
+        self.__dict__["_state"] = state
+
+    def build_index(
+        self,
+        engine: Literal["int8", "usearch"] | None = "int8",
+        *,
+        min_recall: float = 0.95,
+        k: int = 10,
+        n_queries: int = 1000,
+    ) -> Self:
+        """Choose how `recommend` finds the best items of few users at a time.
+
+        Learning and loading build "int8" for catalogues of 20,000 items and more, so this is for
+        smaller ones, for "usearch", and to take an index away. It holds until the next `fit`,
+        `partial_fit`, `forget` or `refresh`, and is in no file.
+
+        Parameters
+        ----------
+        engine : {"int8", "usearch"} or None
+            "int8": a first pass over vectors rounded to one byte, whose error is bounded; what may
+            be among the best is then scored exactly, so answers are those of a full search.
+            "usearch": a graph of neighbours (HNSW), which may miss items; it needs the extra
+            ``ecomrec[ann]``. None: multiply by all items.
+        min_recall : float
+            For "usearch": the search gets more thorough until it finds this share of the exact
+            best `k`.
+        k, n_queries : int
+            For "usearch": recall is measured in the best `k` items of this many stored users.
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        ValueError
+            The graph does not reach `min_recall`; the model stays as it was.
+        """
+        self._check_fitted()
+        if engine not in ("int8", "usearch", None):
+            raise ValueError(f"engine must be 'int8', 'usearch' or None; got {engine!r}.")
+        if not 0 <= min_recall <= 1:
+            raise ValueError(f"min_recall must be from 0 to 1; got {min_recall!r}.")
+        with self._lock:
+            learned = replace(self._state.learned)
+            made = None
+            if engine == "int8":
+                made = _int8(learned, self.n_jobs)
+            elif engine == "usearch":
+                if is_coded(learned):
+                    raise ValueError(
+                        "a compressed model takes no 'usearch' index: the graph would hold the "
+                        "vectors in full. Take build_index('int8')."
+                    )
+                made = _index.build_graph(
+                    learned.user_factors,
+                    learned.item_factors,
+                    learned.with_evidence,
+                    k,
+                    n_queries,
+                    min_recall,
+                    self.n_jobs,
+                )
+            _attach(learned, made)
+            self._state = replace(self._state, learned=learned)
+        return self
+
+    @property
+    def index_(self) -> Index | None:
+        """How items are found: an exact or an approximate index, or None for a full product."""
+        index: Index | None = self._attribute("index_").learned.index
+        return index
+
+    def __repr__(self, N_CHAR_MAX: int = 700) -> str:
+        text: str = super().__repr__(N_CHAR_MAX)
+        index = self._state.learned.index if self.__sklearn_is_fitted__() else None
+        return text if index is None or index.exact else f"{text} with {index!r}"
+
+    # ------------------------------------------------------------------ smaller vectors
+
+    def compress(self, dtype: Literal["int8"] = "int8") -> Self:
+        """Keep vectors as one byte for each factor: a quarter of the memory and of the file.
+
+        Scores change a little; `compression_` says by how much. Everything works as before.
+        `partial_fit` and `forget` expand the vectors while they run; `refresh` learns them anew,
+        and compresses them again; `fit` does not.
+
+        Parameters
+        ----------
+        dtype : {"int8"}
+
+        Returns
+        -------
+        self
+        """
+        self._check_fitted()
+        if dtype != "int8":
+            raise ValueError(f"dtype must be 'int8'; got {dtype!r}.")
+        with self._lock:
+            learned = self._state.learned
+            if not is_coded(learned):
+                self._state = replace(self._state, learned=compressed(learned, self.n_jobs))
+        return self
+
+    @property
+    def compression_(self) -> dict[str, float] | None:
+        """What compressing cost, or None.
+
+        Keys: `bytes_before` and `bytes` of the vectors; `max_error` and `mean_error` of the scores
+        of `n_users` stored users, as shares of the largest score; `top_10_overlap`, the share of
+        their ten best items that stayed.
+        """
+        report: dict[str, float] | None = self._attribute("compression_").learned.compression
+        return None if report is None else dict(report)
+
+    @contextmanager
+    def _expanded(self) -> Iterator[None]:
+        """Vectors in full, and compressed again at the end if they were."""
+        with self._lock:
+            before = self.__dict__.get("_state")
+            if before is None or not is_coded(before.learned):
+                yield
+                return
+            learned = expanded(before.learned)
+            _attach(learned, None)
+            self._state = full = replace(before, learned=learned)
+            try:
+                yield
+            finally:
+                if self._state is full:
+                    self._state = before
+                else:
+                    self.compress()
+
+    def partial_fit(self, X: Any, y: Any = None, *, items: Any = None, users: Any = None) -> Self:
+        """As `BaseRecommender.partial_fit`; the class says what it costs."""
+        with self._expanded():
+            return super().partial_fit(X, y, items=items, users=users)
+
+    def forget(self, *, users: Any = None, items: Any = None) -> Self:
+        """As `BaseRecommender.forget`; `forget_exact_` says how far it goes."""
+        with self._expanded():
+            return super().forget(users=users, items=items)
+
+    def refresh(self) -> Self:
+        """As `BaseRecommender.refresh`: a fit on everything."""
+        with self._expanded():
+            return super().refresh()
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write the model to one file, as `BaseRecommender.save`; an index is not part of it."""
+        if self.__sklearn_is_fitted__() and is_coded(self._state.learned):
+            state = self._state
+            packed = object.__new__(type(self))
+            packed.__dict__.update(self.__dict__)
+            packed.__dict__["_state"] = replace(state, learned=packed(state.learned))
+            BaseRecommender.save(packed, path)
+            return
+        super().save(path)
+
+    # ------------------------------------------------------------------ answering
+
+    def _vectors(self, state: State, query: Query) -> np.ndarray:
+        """Vectors of the rows of a query; zeros where nothing is known."""
+        if not query.as_stored:
+            return self._fold_in(state, query.profiles)
+        vectors: np.ndarray = state.learned.user_factors[query.users]
+        vectors[query.users < 0] = 0
+        return vectors
+
+    def _score(self, state: State, query: Query) -> np.ndarray:
+        vectors = self._vectors(state, query)
+        block: np.ndarray = vectors @ np.asarray(state.learned.item_factors).T
+        block[:, ~state.learned.with_evidence] = np.nan
+        block[~vectors.any(axis=1)] = np.nan
+        return block
+
+    def _top_k(
+        self, state: State, query: Query, k: int, mask: ranking.Mask
+    ) -> tuple[np.ndarray, np.ndarray]:
+        learned = state.learned
+        vectors = self._vectors(state, query)
+        if not learned.with_evidence.all():
+            allowed = learned.with_evidence
+            mask = mask._replace(allowed=allowed & mask.allowed if len(mask.allowed) else allowed)
+        items, scores = _index.top_k(
+            vectors, learned.item_factors, learned.index, k, mask, self.n_jobs
+        )
+        nobody = ~vectors.any(axis=1)
+        if nobody.any():
+            items[nobody], scores[nobody] = -1, np.nan
+        return items, scores
+
+    def _predict(self, state: State, users: np.ndarray, items: np.ndarray) -> np.ndarray:
+        result = np.full(len(users), np.nan)
+        known = np.flatnonzero((users >= 0) & (items >= 0))
+        result[known] = np.einsum(
+            "rf,rf->r",
+            state.learned.user_factors[users[known]],
+            state.learned.item_factors[items[known]],
+        )
+        return result
+
+    def _similar_items(self, state: State, rows: np.ndarray, k: int) -> neighbors.Rows:
+        learned = state.learned
+        alike: neighbors.Rows = most_alike(
+            learned.item_factors, rows, k, self.n_jobs, learned.item_norms, learned.index
+        )
+        return alike
+
+    def _similar_users(self, state: State, rows: np.ndarray, k: int) -> neighbors.Rows:
+        learned = state.learned
+        users, norms = learned.user_factors, learned.user_norms
+        alike: neighbors.Rows = most_alike(users, rows, k, self.n_jobs, norms)
+        return alike
+
+    @property
+    def user_factors_(self) -> np.ndarray:
+        """Vectors of the users, by row."""
+        return read_only(np.asarray(self._attribute("user_factors_").learned.user_factors))
+
+    @property
+    def item_factors_(self) -> np.ndarray:
+        """Vectors of the items, by row."""
+        return read_only(np.asarray(self._attribute("item_factors_").learned.item_factors))
+
+
+def norms_of(factors: np.ndarray | CodedRows) -> np.ndarray:
+    """Return the length of each row, float32."""
+    rows = np.asarray(factors)
+    lengths: np.ndarray = np.sqrt(np.einsum("rf,rf->r", rows, rows))
+    return lengths
+
+
+def most_alike(
+    factors: np.ndarray | CodedRows,
+    rows: np.ndarray,
+    k: int,
+    n_jobs: int | None,
+    norms: np.ndarray | None = None,
+    index: Index | None = None,
+) -> Any:
+    """Rows with the largest cosine to some rows, best first, without those and without empty ones.
+
+    Parameters
+    ----------
+    factors : ndarray of shape (n, n_factors), float32, or CodedRows
+    rows : ndarray, int64
+    k : int
+    n_jobs : int or None
+    norms : ndarray of shape (n,), float32, optional
+        Lengths of the rows, if they are known.
+    index : Index, optional
+        Of the factors.
+
+    Returns
+    -------
+    neighbors.Rows
+    """
+    if norms is None:
+        norms = norms_of(factors)
+    with np.errstate(divide="ignore"):
+        weights = np.where(norms > 0, np.float32(1) / norms, np.float32(0))
+    itself = rows.astype(np.int32), np.arange(len(rows) + 1)
+    mask = ranking.Mask(norms > 0, ranking.NOTHING, ranking.NO_OFFSETS, *itself)
+    directions = factors[rows] * weights[rows, None]
+    found, values = _index.top_k(directions, factors, index, k, mask, n_jobs, weights)
+    found[norms[rows] == 0] = -1
+    kept = found >= 0
+    indptr = np.concatenate(([0], np.cumsum(kept.sum(axis=1))))
+    return neighbors.Rows(indptr, found[kept], values[kept])
+
+
+def read_only(values: np.ndarray) -> np.ndarray:
+    """Return a view that cannot be written to."""
+    view = values.view()
+    view.flags.writeable = False
+    return view
+
+
+def _attach(learned: Factors, index: Index | None) -> None:
+    """Give vectors that nobody else knows yet their index."""
+    object.__setattr__(learned, "index", index)
+
+
+def _int8(learned: Factors, n_jobs: int | None) -> Index:
+    if is_coded(learned):
+        return Index("int8", True)
+    return Index("int8", True, codes=quantized.quantize(learned.item_factors, n_jobs))

@@ -1,0 +1,258 @@
+"""What linear item models share: a score adds up rows of item weights over the visitor's items."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import scipy.sparse as sp
+from threadpoolctl import threadpool_limits
+
+from ecomrec._parallel import n_threads
+from ecomrec.base import BaseRecommender, Query, State
+from ecomrec.cf._model import taken
+from ecomrec.data.interactions import Change, Interactions
+from ecomrec.data.rows import RowStore
+from ecomrec.kernels import assemble, gram, neighbors, ranking
+
+_SMALL = 1000
+
+
+@dataclass(frozen=True, eq=False)
+class DenseWeights:
+    """Weights from every item (row) to every item; no rows while they are out of date."""
+
+    weights: np.ndarray
+    current: bool
+
+
+@dataclass(frozen=True, eq=False)
+class SparseWeights:
+    """Positive weights from each item to some others; empty while they are out of date."""
+
+    weights: RowStore
+    current: bool
+
+
+class LinearItemModel(BaseRecommender):
+    """Base of models whose scores are ``profile @ weights``, with weights of closed form.
+
+    A batch, or `forget`, drops the weights: the first answer after it, or `refresh`, learns them
+    anew from everything.
+    """
+
+    _learned_types: ClassVar[tuple[type, ...]] = (DenseWeights, SparseWeights)
+    forget_exact_ = True
+
+    n_jobs: int | None
+
+    # ------------------------------------------------------------------ learning
+
+    def _partial_fit(self, state: State, shop: Interactions, change: Change, users: Any) -> Any:
+        if len(change.users) == 0 and shop.n_items == state.interactions.n_items:
+            return state.learned
+        return self._outdated(state.learned, shop.n_items)
+
+    def _forget(
+        self, state: State, shop: Interactions, kept_users: np.ndarray, kept_items: np.ndarray
+    ) -> Any:
+        return self._outdated(state.learned, shop.n_items)
+
+    def _outdated(self, learned: Any, n_items: int) -> Any:
+        """Nothing, to be learned when it is needed; no trace of the former weights is kept."""
+        if isinstance(learned, DenseWeights):
+            return DenseWeights(np.empty((0, 0), dtype=np.float32), False)
+        return SparseWeights(no_rows(n_items), False)
+
+    def _refresh(self, state: State) -> Any:
+        return state.learned if state.learned.current else self._fit(state.interactions, None)
+
+    def _freshen(self, state: State, query: Query | None) -> State:
+        if state.learned.current:
+            return state
+        with self._lock:
+            # Another thread may have been here while this one waited.
+            state = self._state
+            if not state.learned.current:
+                state = self._state = replace(state, learned=self._fit(state.interactions, None))
+        return state
+
+    # ------------------------------------------------------------------ answering
+
+    def _score(self, state: State, query: Query) -> np.ndarray:
+        learned, n_items = state.learned, state.interactions.n_items
+        scores: np.ndarray
+        if isinstance(learned, DenseWeights):
+            scores = gram.dense_scores(query.profiles, learned.weights, self.n_jobs)
+        else:
+            scores = neighbors.scores(query.profiles, learned.weights.arrays, n_items, self.n_jobs)
+        return scores
+
+    def _top_k(
+        self, state: State, query: Query, k: int, mask: ranking.Mask
+    ) -> tuple[np.ndarray, np.ndarray]:
+        if isinstance(state.learned, DenseWeights):
+            return self._top_k_of_blocks(state, query, k, mask)
+        best: tuple[np.ndarray, np.ndarray] = neighbors.recommend(
+            query.profiles, state.learned.weights.arrays, state.interactions.n_items, k, mask,
+            self.n_jobs,
+        )  # fmt: skip
+        return best
+
+    def _top_k_of_blocks(
+        self, state: State, query: Query, k: int, mask: ranking.Mask
+    ) -> tuple[np.ndarray, np.ndarray]:
+        return super()._top_k(state, query, k, mask)
+
+    def _similar_items(self, state: State, rows: np.ndarray, k: int) -> neighbors.Rows:
+        learned = state.learned
+        if isinstance(learned, DenseWeights):
+            values = learned.weights[rows]
+            values[np.arange(len(rows)), rows] = 0.0
+            values[~(values > 0)] = np.nan
+            items, scores = ranking.top_k(values, k, _everything(len(rows)))
+            kept = items >= 0
+            return neighbors.Rows(assemble.offsets(kept.sum(axis=1)), items[kept], scores[kept])
+        found = taken(learned.weights, rows)
+        row_of = np.repeat(np.arange(len(rows)), np.diff(found.indptr))
+        order = np.lexsort((found.entities, -found.values, row_of))
+        order = order[found.entities[order] != rows[row_of[order]]]
+        lengths = np.bincount(row_of[order], minlength=len(rows))
+        return neighbors.Rows(
+            assemble.offsets(lengths), found.entities[order], found.values[order]
+        )
+
+    def _explain(
+        self, state: State, query: Query, item: int
+    ) -> tuple[list[str], list[Any], np.ndarray]:
+        history, weights = query.profiles.items, query.profiles.weights
+        parts = np.maximum(weights, 0) * self._links(state, history, item).astype(np.float64)
+        if not parts.sum() > 0:
+            # Nothing speaks for the item: it is shown by popularity, with score 0.
+            parts = np.zeros_like(parts)
+        reasons = state.interactions.items.take(history[parts != 0]).tolist()
+        return ["item"] * len(reasons), reasons, parts[parts != 0]
+
+    def _links(self, state: State, history: np.ndarray, item: int) -> np.ndarray:
+        """Weights from the items of a history to one item."""
+        learned = state.learned
+        if isinstance(learned, DenseWeights):
+            return learned.weights[history, item]
+        indptr, (items, values) = learned.weights.take(history)
+        row_of = np.repeat(np.arange(len(history)), np.diff(indptr))
+        return np.bincount(row_of, np.where(items == item, values, 0.0), len(history))
+
+    @property
+    def item_weights_(self) -> Any:
+        """Weights from each item (row) to each item: an array, or a SciPy sparse one."""
+        learned = self._freshen(self._attribute("item_weights_"), None).learned
+        if isinstance(learned, DenseWeights):
+            view = learned.weights.view()
+            view.flags.writeable = False
+            return view
+        indptr, (items, values) = learned.weights.to_csr()
+        n = len(indptr) - 1
+        return sp.csr_array((values.copy(), items.astype(np.int64), indptr), shape=(n, n))
+
+
+def lapack_threads(n_jobs: int | None, n_items: int) -> threadpool_limits:
+    """Limit BLAS, inside a fit, to some threads; small matrices gain nothing from more than one.
+
+    One thread always rounds alike, more than one only nearly so.
+    """
+    return threadpool_limits(1 if n_items < _SMALL else n_threads(n_jobs), user_api="blas")
+
+
+def no_rows(n_rows: int) -> RowStore:
+    """Return a store of empty rows."""
+    nothing = np.empty(0, dtype=np.int32), np.empty(0, dtype=np.float32)
+    return RowStore.from_csr(np.zeros(n_rows + 1, dtype=np.int64), nothing)
+
+
+def user_weights(shop: Interactions, damping: float) -> np.ndarray:
+    """How much each user counts: the number of items with evidence to the power -damping."""
+    counts = neighbors.row_sums(
+        np.arange(shop.n_users), shop.by_user.arrays, np.ones(shop.n_items),
+        form=neighbors.BINARY,
+    )  # fmt: skip
+    weights: np.ndarray = np.maximum(counts, 1.0) ** -damping
+    return weights * shop.scale**2
+
+
+def squares(shop: Interactions, weights: np.ndarray) -> np.ndarray:
+    """Diagonal of the Gram matrix: the sum of weighted squares of each item, float64."""
+    sums: np.ndarray = neighbors.row_sums(
+        np.arange(shop.n_items), shop.by_item.arrays, weights, squared=True
+    )
+    return sums
+
+
+def id_ranks(ids: np.ndarray) -> np.ndarray:
+    """Place of each row in the order of the ids (int32)."""
+    ranks = np.empty(len(ids), dtype=np.int32)
+    ranks[np.argsort(ids, kind="stable")] = np.arange(len(ids), dtype=np.int32)
+    return ranks
+
+
+def shared_users(
+    shop: Interactions,
+    importance: np.ndarray,
+    norms: np.ndarray,
+    n_kept: int,
+    n_jobs: int | None,
+    power: float = 1.0,
+) -> neighbors.Rows:
+    """For each item the items of highest ``(sum_u a_u w_ui w_uj / (norm_i norm_j)) ** power``."""
+    everyone = np.arange(shop.n_items)
+    lengths = np.ones(shop.n_items)
+    norms = np.maximum(norms, 1e-30)
+    comparison = neighbors.Comparison(
+        importance, neighbors.RAW, 1.0, 1.0, lengths, 1.0, bool((shop.data == 1).all()), norms,
+        0.0, neighbors.PRODUCT, power,
+    )  # fmt: skip
+    found: neighbors.Rows = neighbors.dot_rows(
+        everyone, everyone, norms, lengths, shop.by_item.arrays, shop.by_user.arrays, comparison,
+        n_kept, id_ranks(shop.item_ids), feature_rank=id_ranks(shop.user_ids), n_jobs=n_jobs,
+    )  # fmt: skip
+    return found
+
+
+def check_memory(owner: str, n_items: int, n_bytes: float, advice: str) -> None:
+    """Refuse a matrix over all pairs of items that does not fit, before it is made."""
+    free = available_memory()
+    if n_bytes > free:
+        raise MemoryError(
+            f"{owner} needs {n_bytes / 1e9:.2f} GB for its weights between {n_items} items; "
+            f"{free / 1e9:.2f} GB are free. {advice}"
+        )
+
+
+def available_memory() -> float:
+    """Bytes that this process could still get; infinity where the system does not say."""
+    free = np.inf
+    try:
+        fields = Path("/proc/meminfo").read_text().split()
+        free = 1024.0 * int(fields[fields.index("MemAvailable:") + 1])
+    except (OSError, ValueError, IndexError):
+        try:
+            free = float(os.sysconf("SC_AVPHYS_PAGES")) * os.sysconf("SC_PAGE_SIZE")
+        except (AttributeError, OSError, ValueError):
+            return free
+    # A container may have less than its machine.
+    try:
+        limit = Path("/sys/fs/cgroup/memory.max").read_text().strip()
+        used = int(Path("/sys/fs/cgroup/memory.current").read_text())
+        free = min(free, float(limit) - used) if limit != "max" else free
+    except (OSError, ValueError):
+        pass
+    return max(free, 0.0)
+
+
+def _everything(n_rows: int) -> ranking.Mask:
+    return ranking.Mask(
+        ranking.EVERYTHING, ranking.NOTHING, ranking.NO_OFFSETS, ranking.NOTHING,
+        ranking.no_rows(n_rows),
+    )  # fmt: skip

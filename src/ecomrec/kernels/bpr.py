@@ -1,0 +1,272 @@
+"""Bayesian personalised ranking: steps on triples of a user, an item they have and one they lack.
+
+Users and items are cut into as many blocks each. In one round every block of users meets another
+block of items, and both items of a step come from there: rounds of a fixed number of blocks run
+on any number of threads and write to nobody else's rows. Items are dealt anew to the blocks for
+each epoch, so that all pairs of items meet. Random numbers belong to an epoch and a pair of
+blocks, or to an item.
+
+A step for user u, item i and item j that u lacks, the best of some drawn ones, climbs
+``log sigmoid(u . (v_i - v_j) + b_i - b_j)`` less half the regularisation of what it moves.
+"""
+
+import numpy as np
+
+from ecomrec._parallel import run_sharded
+from ecomrec.kernels._jit import dense_jit, jit
+
+# Draws of an item that the user lacks, beyond those wanted, before a step is given up.
+_TRIES = 8
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+_S27, _S30, _S31, _S32 = (np.uint64(shift) for shift in (27, 30, 31, 32))
+
+
+@jit
+def _mixed(value):
+    """Splitmix64: what a counter becomes."""
+    value = (value ^ (value >> _S30)) * _FIRST
+    value = (value ^ (value >> _S27)) * _SECOND
+    return value ^ (value >> _S31)
+
+
+@jit
+def _below(value, n):
+    """A place below n, from a random uint64."""
+    return np.int64(((value >> _S32) * np.uint64(n)) >> _S32)
+
+
+@dense_jit
+def _margin(user, items, i, j, width):
+    total = np.float32(0.0)
+    for f in range(width):
+        total += user[f] * (items[i, f] - items[j, f])
+    return total
+
+
+@dense_jit
+def _product(user, items, i, width):
+    total = np.float32(0.0)
+    for f in range(width):
+        total += user[f] * items[i, f]
+    return total
+
+
+@dense_jit
+def _move_all(user, items, i, j, width, pull, fade):
+    for f in range(width):
+        u, p, q = user[f], items[i, f], items[j, f]
+        user[f] = u + pull * (p - q) - fade * u
+        items[i, f] = p + pull * u - fade * p
+        items[j, f] = q - pull * u - fade * q
+
+
+@dense_jit
+def _move_user(user, items, i, j, width, pull, fade):
+    for f in range(width):
+        user[f] += pull * (items[i, f] - items[j, f]) - fade * user[f]
+
+
+@jit
+def _rival(user, items, biases, width, pool, low, high, holder, row, n_candidates, state):
+    """The best of some items that are drawn and that the user lacks, or -1."""
+    rival, best, found = -1, np.float32(0.0), 0
+    for _ in range(_TRIES + n_candidates):
+        state += _GOLDEN
+        other = pool[low + _below(_mixed(state), high - low)]
+        if other < 0 or holder[other] == row:
+            continue
+        if n_candidates == 1:
+            return other, state
+        score = _product(user, items, other, width) + biases[other]
+        if rival < 0 or score > best:
+            rival, best = other, score
+        found += 1
+        if found == n_candidates:
+            break
+    return rival, state
+
+
+@jit
+def _learn_block(
+    order, first, last, block, blocks, pool, low, high, store, mean, users, items, biases,
+    n_candidates, rate, regularization, state,
+):  # fmt: skip
+    """Steps of some users with the items of one block."""
+    starts, lengths, columns, values = store
+    width = users.shape[1]
+    longest = 0
+    for place in range(first, last):
+        longest = max(longest, lengths[order[place]])
+    mine = np.empty(longest, dtype=np.int32)
+    shares = np.empty(longest, dtype=np.float32)
+    holder = np.full(len(blocks), -1, dtype=np.int32)
+    for place in range(first, last):
+        row = order[place]
+        size = 0
+        for at in range(starts[row], starts[row] + lengths[row]):
+            item = columns[at]
+            if blocks[item] == block:
+                holder[item] = row
+                if values[at] > 0:
+                    mine[size] = item
+                    shares[size] = np.float32(2.0) * values[at] / (values[at] + mean)
+                    size += 1
+        user = users[row]
+        for at in range(size):
+            i = mine[at]
+            j, state = _rival(
+                user, items, biases, width, pool, low, high, holder, row, n_candidates, state
+            )
+            if j < 0:
+                continue
+            margin = _margin(user, items, i, j, width) + biases[i] - biases[j]
+            error = np.float32(1.0) / (np.float32(1.0) + np.exp(margin))
+            pull = rate * shares[at] * error
+            fade = rate * shares[at] * regularization
+            _move_all(user, items, i, j, width, pull, fade)
+            biases[i] += pull - fade * biases[i]
+            biases[j] -= pull + fade * biases[j]
+
+
+def learn_epoch(
+    order, bounds, blocks, pool, members, store, mean, users, items, biases, n_candidates, rate,
+    regularization, seeds, n_jobs=1,
+):  # fmt: skip
+    """Take a step for each entry that is evidence, in place.
+
+    Parameters
+    ----------
+    order : ndarray of shape (n_users,), int64
+        Users, by block.
+    bounds : ndarray of shape (n_blocks + 1,), int64
+        Where each block of them starts.
+    blocks : ndarray of shape (n_items,), int32
+        Block of each item.
+    pool : ndarray of shape (n,), int32
+        Items that rivals are drawn from, by block.
+    members : ndarray of shape (n_blocks + 1,), int64
+        Where each block of them starts.
+    store : tuple of (starts, lengths, columns, values)
+        What each user has.
+    mean : float
+        A step for weight w counts ``2 w / (w + mean)``.
+    users, items : ndarray of shape (n_users, n_factors) and (n_items, n_factors), float32
+    biases : ndarray of shape (n_items,), float32
+    n_candidates : int
+        Items drawn for a step; it is taken with the one of highest score.
+    rate, regularization : float
+    seeds : ndarray of shape (n_blocks, n_blocks), uint64
+        Of a block of users with a block of items.
+    n_jobs : int or None
+        Threads; the result does not depend on them.
+    """
+    n_blocks = len(bounds) - 1
+    work = np.full(n_blocks, float(len(store[2])) * users.shape[1] * (n_candidates + 4) / n_blocks)
+    mean, rate, regularization = (np.float32(one) for one in (mean, rate, regularization))
+    for turn in range(n_blocks):
+
+        def meet(start, stop, turn=turn):
+            for mine in range(start, stop):
+                block = (mine + turn) % n_blocks
+                _learn_block(
+                    order, bounds[mine], bounds[mine + 1], block, blocks, pool, members[block],
+                    members[block + 1], store, mean, users, items, biases, n_candidates, rate,
+                    regularization, seeds[mine, block],
+                )  # fmt: skip
+
+        run_sharded(meet, work / n_blocks, n_jobs)
+
+
+@jit
+def _fold_rows(
+    start, stop, indptr, columns, values, mean, items, biases, marks, pool, n_candidates, n_epochs,
+    rate, regularization, vectors,
+):  # fmt: skip
+    width = items.shape[1]
+    longest = 0
+    for row in range(start, stop):
+        longest = max(longest, indptr[row + 1] - indptr[row])
+    mine = np.empty(longest, dtype=np.int32)
+    shares = np.empty(longest, dtype=np.float32)
+    keys = np.empty(longest, dtype=np.uint64)
+    holder = np.full(len(items), -1, dtype=np.int32)
+    user = np.empty(width, dtype=np.float32)
+    for row in range(start, stop):
+        size = 0
+        for at in range(indptr[row], indptr[row + 1]):
+            item = columns[at]
+            holder[item] = row
+            if values[at] > 0 and marks[item] != 0:
+                mine[size] = item
+                shares[size] = np.float32(2.0) * values[at] / (values[at] + mean)
+                keys[size] = marks[item]
+                size += 1
+        vectors[row] = 0.0
+        if size == 0:
+            continue
+        # In the order of the marks, which is none that means anything.
+        ranks = np.argsort(keys[:size])
+        user[:] = 0.0
+        n_steps, step = size * n_epochs, 0
+        kept = np.float32(0.0)
+        for epoch in range(n_epochs):
+            for at in ranks:
+                i = mine[at]
+                step += 1
+                state = keys[at] ^ _mixed(np.uint64(epoch + 1) * _GOLDEN)
+                j, state = _rival(
+                    user, items, biases, width, pool, 0, len(pool), holder, row, n_candidates,
+                    state,
+                )  # fmt: skip
+                if j >= 0:
+                    margin = _margin(user, items, i, j, width) + biases[i] - biases[j]
+                    error = np.float32(1.0) / (np.float32(1.0) + np.exp(margin))
+                    slower = rate * (np.float32(1.0) - np.float32(step - 1) / np.float32(n_steps))
+                    pull = slower * shares[at]
+                    _move_user(user, items, i, j, width, pull * error, pull * regularization)
+        vectors[row] = user
+
+
+def fold_in(
+    profiles, mean, items, biases, marks, pool, n_candidates, n_epochs, rate, regularization,
+    n_jobs=1,
+):  # fmt: skip
+    """Return vectors of users from what they have, given the items.
+
+    Steps as in an epoch, from zero and at a rate that falls to zero, but on the user alone, and
+    with random numbers that depend on the items of the profile only: equal profiles get equal
+    vectors.
+
+    Parameters
+    ----------
+    profiles : tuple of (indptr, items, weights)
+    mean : float
+    items : ndarray of shape (n_items, n_factors), float32
+    biases : ndarray of shape (n_items,), float32
+    marks : ndarray of shape (n_items,), uint64
+        A random number of each item; 0 for items without a vector, which are left out.
+    pool : ndarray of shape (n,), int32
+        Items that rivals are drawn from; -1 is drawn and left.
+    n_candidates, n_epochs : int
+    rate, regularization : float
+    n_jobs : int or None
+
+    Returns
+    -------
+    ndarray of shape (n, n_factors), float32
+    """
+    indptr, columns, values = profiles
+    vectors = np.empty((len(indptr) - 1, items.shape[1]), dtype=np.float32)
+    mean, rate, regularization = (np.float32(one) for one in (mean, rate, regularization))
+    columns = np.ascontiguousarray(columns, dtype=np.int32)
+    values = np.ascontiguousarray(values, dtype=np.float32)
+    run_sharded(
+        lambda start, stop: _fold_rows(
+            start, stop, indptr, columns, values, mean, items, biases, marks, pool, n_candidates,
+            n_epochs, rate, regularization, vectors,
+        ),
+        (np.diff(indptr) + 1.0) * items.shape[1] * (n_candidates + 4) * n_epochs,
+        n_jobs,
+    )  # fmt: skip
+    return vectors
