@@ -1,6 +1,8 @@
-"""``python -m benchmarks run`` measures, ``python -m benchmarks page`` writes the docs page."""
+"""``python -m benchmarks WHAT`` measures, ``python -m benchmarks page`` writes the docs page."""
 
 import argparse
+import sys
+from importlib import import_module
 
 from benchmarks.measure import hold_to_threads
 
@@ -8,7 +10,7 @@ from benchmarks.measure import hold_to_threads
 def main() -> None:
     """Read the command line and do what it asks."""
     hold_to_threads()
-    from benchmarks import page, runner
+    from benchmarks import runner
     from benchmarks.entrants import ELSEWHERE, ENTRANTS
     from benchmarks.logs import LOGS, load
 
@@ -20,27 +22,48 @@ def main() -> None:
     run.add_argument("--entrants", nargs="+", choices=[*ENTRANTS], metavar="NAME")
     run.add_argument("--repeats", type=int, default=5)
     run.add_argument("--lenskit", metavar="PYTHON", help="python of an environment with LensKit")
+    one = commands.add_parser("als", help="ALS and implicit: time to the same training loss")
+    one.add_argument("--log", choices=[*LOGS], nargs="+", default=[*LOGS])
+    one.add_argument("--factors", type=int, nargs="+", default=[64, 128, 256])
+    one.add_argument("--repeats", type=int, default=3)
+    one.add_argument("--lenskit", metavar="PYTHON", help="python of an environment with LensKit")
+    one = commands.add_parser("growth", help="time and memory by size of the log")
+    one.add_argument("--rows", type=int, nargs="+", help="sizes, instead of 1M to 50M")
+    commands.add_parser("svd", help="SVD and scikit-surprise")
+    commands.add_parser("linear", help="EASE and the inverse; linear models tuned on ml-1m")
+    commands.add_parser("retrieval", help="finding the best items, and bare BLAS", add_help=False)
     commands.add_parser("page", help="write docs/benchmarks.rst from the results")
     commands.add_parser("floors", help="tuned quality on ml-1m and ml-100k")
     commands.add_parser("updates", help="what partial_fit and the requests after it take")
     commands.add_parser("names", help="list the entrants")
     commands.add_parser("logs", help="make and keep every log")
-    asked = parser.parse_args()
+    asked, others = parser.parse_known_args()
+    if others and asked.command != "retrieval":
+        parser.error(f"unrecognized arguments: {' '.join(others)}")
 
     if asked.command == "run":
         names = asked.entrants or (here + (ELSEWHERE if asked.lenskit else []))
         for log in asked.log:
             print(runner.run(log, names, asked.repeats, asked.lenskit))
-    elif asked.command == "page":
-        print(page.write())
-    elif asked.command == "floors":
-        from benchmarks import floors
+    elif asked.command == "als":
+        from benchmarks import als
 
-        print(floors.write())
-    elif asked.command == "updates":
-        from benchmarks import updates
+        print(als.write(asked.log, asked.factors, asked.repeats, asked.lenskit))
+    elif asked.command == "growth":
+        from benchmarks import growth
 
-        print(updates.write())
+        print(growth.write(tuple(asked.rows or growth.SIZES)))
+    elif asked.command == "linear":
+        from benchmarks import linear
+
+        print(linear.write_time(), linear.write_tuned(), sep="\n")
+    elif asked.command == "retrieval":
+        from benchmarks import retrieval
+
+        sys.argv[1:] = others
+        retrieval.main()
+    elif asked.command in ("svd", "page", "floors", "updates"):
+        print(import_module(f"benchmarks.{asked.command}").write())
     elif asked.command == "names":
         print("\n".join(ENTRANTS))
     else:

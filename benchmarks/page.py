@@ -5,7 +5,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from benchmarks import page_models
 from benchmarks.logs import LOGS
+from benchmarks.rst import listed, machine, table, title
 from benchmarks.runner import RESULTS
 
 PAGE = Path(__file__).parents[1] / "docs" / "benchmarks.rst"
@@ -18,10 +20,26 @@ _HEAD = """\
 Benchmarks
 ==========
 
-Neighbour models of ecomrec beside implicit_, skrecsys_ and LensKit_, each from the same table of
-(user, item) rows to 20 items for every test user. All but LensKit run in one process, round by
-round in turn; LensKit takes its turns in a process with an environment of its own.
-Figures are medians over the rounds.
+Speed, memory and quality of ecomrec beside implicit_, skrecsys_, scikit-surprise_ and LensKit_, on
+the same data with the same number of threads. All but LensKit run in the same process, in turn;
+LensKit takes its turns in a process with an environment of its own. Figures are medians of the
+turns unless it says otherwise. How to repeat them: ``benchmarks/README.md``.
+
+.. contents::
+   :local:
+   :depth: 1
+
+.. _implicit: https://github.com/benfred/implicit
+.. _skrecsys: https://pypi.org/project/skrecsys/
+.. _scikit-surprise: https://surpriselib.com
+.. _LensKit: https://lenskit.org
+"""
+
+_NEIGHBORS = """\
+Neighbour models
+----------------
+
+Each model goes from the same table of (user, item) rows to 20 items for every test user.
 
 * **prepare**: from the table to what ``fit`` takes. implicit takes a matrix, so numbering ids is
   the caller's work and is timed here; skrecsys numbers them inside ``fit``. Compare sums.
@@ -31,12 +49,6 @@ Figures are medians over the rounds.
 * **fit x**, **batch x**: how many times as long as ``{ours}`` with the same number of
   neighbours (the default one for a model without), from table to fitted model and for the batch:
   the median over the rounds of the ratio within a round.
-
-.. _implicit: https://github.com/benfred/implicit
-.. _skrecsys: https://pypi.org/project/skrecsys/
-.. _LensKit: https://lenskit.org
-
-Repeat them with ``python -m benchmarks run``; see ``benchmarks/README.md``.
 """
 
 _COLUMNS = (
@@ -47,33 +59,25 @@ _COLUMNS = (
 
 def write() -> Path:
     """Write the page from every result there is and return where it is."""
-    reports = [json.loads(path.read_text()) for path in _results()]
-    parts = [_HEAD.format(ours=OURS), *map(_section, reports)]
-    updates = RESULTS / "updates.json"
-    if updates.exists():
-        parts.append(_updates(json.loads(updates.read_text())))
+    parts = [_HEAD, _NEIGHBORS.format(ours=OURS)]
+    parts += [_section(json.loads(path.read_text())) for path in _results()]
+    for name, section in {"updates": _updates, **page_models.SECTIONS}.items():
+        path = RESULTS / f"{name}.json"
+        if path.exists():
+            parts.append(section(json.loads(path.read_text())))
     PAGE.write_text("\n".join(parts))
     return PAGE
 
 
 def _updates(figures: dict[str, float]) -> str:
-    title = "Updates"
     return "\n".join(
         [
-            title,
-            "-" * len(title),
-            "",
+            *title("Updates"),
             "``ItemKNN`` with its defaults on synthetic-5m, two threads, medians of "
             "``python -m benchmarks updates``: a batch of 1,000 rows goes into ``partial_fit``, "
             "then a visitor whom it touched asks, then another, then the first one again.",
             "",
-            ".. list-table::",
-            "",
-            *(
-                _list_row((name.replace("_", " "), f"{value:.3g}"))
-                for name, value in figures.items()
-            ),
-            "",
+            *table([(name.replace("_", " "), f"{x:.3g}") for name, x in figures.items()], False),
         ]
     )
 
@@ -84,35 +88,22 @@ def _results() -> list[Path]:
 
 def _section(report: dict[str, Any]) -> str:
     log, conditions = report["log"], report["conditions"]
-    title = log["name"]
     entrants = report["entrants"]
     rows = [_COLUMNS, *(_row(name, entrants) for name in entrants)]
     return "\n".join(
         [
-            title,
-            "-" * len(title),
-            "",
+            *title(log["name"], "~"),
             f"{log['rows']:,} rows ({log['pairs']:,} distinct pairs) of {log['users']:,} users "
             f"and {log['items']:,} items; {log['test_users']:,} test users.",
-            f"{conditions['cpu']}, {conditions['threads']} threads for everyone, "
-            f"{conditions['repeats']} rounds; Python {conditions['python']}, "
-            f"{_listed(conditions['versions'])}.",
+            f"{machine(conditions)}, {conditions['repeats']} rounds.",
             *(
-                f"{name}: {_listed(versions)}."
+                f"{name}: {listed(versions)}."
                 for name, versions in conditions["versions_elsewhere"].items()
             ),
             "",
-            ".. list-table::",
-            "   :header-rows: 1",
-            "",
-            *(_list_row(row) for row in rows),
-            "",
+            *table(rows),
         ]
     )
-
-
-def _listed(versions: dict[str, str]) -> str:
-    return ", ".join(f"{name} {version}" for name, version in versions.items())
 
 
 def _row(name: str, entrants: dict[str, Any]) -> tuple[str, ...]:
@@ -136,8 +127,3 @@ def ratio(name: str, entrants: dict[str, Any], keys: tuple[str, ...]) -> str:
         return ""
     pairs = zip(entrants[name]["rounds"], ours["rounds"], strict=True)
     return f"{median(sum(map(a.get, keys)) / sum(map(b.get, keys)) for a, b in pairs):.2f}"
-
-
-def _list_row(cells: tuple[str, ...]) -> str:
-    first, *others = cells
-    return "\n".join([f"   * - {first}", *(f"     - {cell}".rstrip() for cell in others)])

@@ -15,7 +15,18 @@ from hypothesis import Phase, settings
 import ecomrec
 from ecomrec._registry import ESTIMATORS
 from ecomrec.base import BaseRecommender
-from ecomrec.cf import ALS, EASE, SLIM, SVD, GraphFilter, ItemKNN, Popularity, UserKNN
+from ecomrec.cf import (
+    ALS,
+    BPR,
+    EASE,
+    SLIM,
+    SVD,
+    GraphFilter,
+    ItemKNN,
+    Popularity,
+    PureSVD,
+    UserKNN,
+)
 from ecomrec.testing import check_recommender, checks_for, exceptions_for
 
 # The first of each, and those that rate, are put through everything in the default run; the others
@@ -63,6 +74,15 @@ VARIANTS = {
         GraphFilter(kind="turbo", half_life="5D", n_neighbors=None, n_jobs=1),
         GraphFilter(kind="turbo", order=2, alpha=0.6, power=0.7),
         GraphFilter(regularization=0.03, item_damping=0.3, n_factors=3),
+    ],
+    "PureSVD": [
+        PureSVD(),
+        PureSVD(3, half_life="5D", n_iter=0, n_jobs=1),
+        PureSVD(user_damping=0.0, item_damping=0.0, regularization=0.1),
+    ],
+    "BPR": [
+        BPR(),
+        BPR(4, n_candidates=1, max_iter=2, half_life="5D", n_jobs=1),
     ],
     "SVD": [
         SVD(),
@@ -113,6 +133,8 @@ AT_LEAST = {
     "EASE": 77,
     "SLIM": 77,
     "GraphFilter": 77,
+    "BPR": 75,
+    "PureSVD": 77,
     "SVD": 73,
     "UserKNN": 77,
 }

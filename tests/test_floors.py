@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from ecomrec.cf import SVD, ItemKNN, Popularity, UserKNN
+from ecomrec.cf import ALS, EASE, SLIM, SVD, GraphFilter, ItemKNN, Popularity, UserKNN
 from ecomrec.evaluation import ranking_metrics
 
 # Chosen by NDCG@20 on a random tenth of the training rows, among 400 settings.
@@ -17,6 +17,15 @@ TUNED_ON_ML_1M = {
     "power": 2.0,
     "normalize": True,
     "mutual": True,
+}
+
+
+# Chosen by NDCG@20 on a random tenth of the training rows; the grids are in benchmarks/linear.py.
+TUNED_LINEAR = {
+    "EASE": EASE(0.6, user_damping=1.0, item_damping=0.2, self_exclusion=0.33),
+    "GraphFilter": GraphFilter(
+        item_damping=0.35, n_factors=128, regularization=0.03, low_pass_weight=10.0
+    ),
 }
 
 
@@ -49,6 +58,26 @@ def _rmse_in_five_folds(model, folder):
     return np.mean(errors)
 
 
+@pytest.mark.parametrize(
+    ("model", "recall", "ndcg"),
+    [
+        pytest.param(EASE(), 0.274, 0.265, id="EASE"),
+        pytest.param(TUNED_LINEAR["EASE"], 0.282, 0.271, id="EASE tuned"),
+        pytest.param(SLIM(), 0.268, 0.260, id="SLIM", marks=pytest.mark.slow),
+        pytest.param(GraphFilter(), 0.267, 0.256, id="GraphFilter"),
+        pytest.param(TUNED_LINEAR["GraphFilter"], 0.278, 0.267, id="GraphFilter tuned"),
+    ],
+)
+def test_linear_models_reach_the_best_published_on_ml_1m(shared_data, model, recall, ndcg):
+    train, test = (
+        pd.read_parquet(shared_data / "ml-1m" / f"split_{part}.parquet")
+        for part in ("train", "test")
+    )
+    quality = _quality(model, train, test)
+    assert quality["recall"] >= recall
+    assert quality["ndcg"] >= ndcg
+
+
 @pytest.mark.parametrize("model", [ItemKNN(target="rating"), UserKNN(target="rating")], ids=repr)
 def test_predicted_ratings_on_ml_100k_are_as_good_as_the_best_neighbour_models(shared_data, model):
     assert _rmse_in_five_folds(model, shared_data) <= 0.925
@@ -63,6 +92,7 @@ TUNED_SVD = {"regularization": 0.03, "init_std": 0.01}
 @pytest.mark.parametrize(
     ("model", "floor"),
     [
+        pytest.param(ALS(feedback="explicit"), 0.912, id="ALS"),
         pytest.param(SVD(), 0.908, id="defaults"),
         pytest.param(SVD(learning_rate=0.005, **AS_SURPRISE), 0.92, id="surprise"),
         pytest.param(SVD(**TUNED_SVD), 0.906, id="tuned"),
@@ -81,7 +111,16 @@ def test_ratings_predicted_from_factors_on_ml_100k(shared_data, model, floor):
     assert _rmse_in_five_folds(model, shared_data) <= floor
 
 
-@pytest.mark.parametrize("model", [ItemKNN(), UserKNN()], ids=repr)
+@pytest.mark.parametrize(
+    "model",
+    [
+        ItemKNN(),
+        UserKNN(),
+        pytest.param(SLIM(), marks=pytest.mark.slow),
+        pytest.param(GraphFilter(), marks=pytest.mark.slow),
+    ],
+    ids=repr,
+)
 def test_defaults_beat_popularity_and_plain_cosine_on_taobao(shared_data, model):
     train, test = (
         pd.read_parquet(shared_data / "taobao-events" / f"{part}.parquet")[["user_id", "item_id"]]

@@ -3,16 +3,29 @@
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from ecomrec._registry import ESTIMATORS
-from ecomrec.cf import ALS, EASE, SLIM, SVD, GraphFilter, ItemKNN, Popularity, UserKNN
+from ecomrec.cf import (
+    ALS,
+    BPR,
+    EASE,
+    SLIM,
+    SVD,
+    GraphFilter,
+    ItemKNN,
+    Popularity,
+    PureSVD,
+    UserKNN,
+)
 
 MODELS = [
     ALS(),
     ALS(feedback="explicit"),
+    BPR(),
     EASE(),
     GraphFilter(),
     Popularity(),
     ItemKNN(),
     ItemKNN(target="rating"),
+    PureSVD(),
     SLIM(),
     SVD(),
     UserKNN(),

@@ -2,6 +2,7 @@
 
 ESTIMATORS = {
     "ALS": "ecomrec.cf",
+    "BPR": "ecomrec.cf",
     "EASE": "ecomrec.cf",
     "GraphFilter": "ecomrec.cf",
     "ItemKNN": "ecomrec.cf",

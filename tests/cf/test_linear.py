@@ -52,7 +52,9 @@ def test_ease_damps_users_and_items(shop):
 
 def test_regularization_follows_the_events_if_it_is_not_given(shop):
     model = EASE().fit(shop)
-    assert model.regularization_ == pytest.approx(4 * np.mean((shop**2).sum(axis=0)))
+    assert model.regularization_ == pytest.approx(
+        50 * (shop**2).sum() / np.sqrt(14 * (shop > 0).sum())
+    )
     heavier = EASE().fit(shop * 10)
     assert heavier.regularization_ == pytest.approx(100 * model.regularization_)
     np.testing.assert_allclose(model.item_weights_, heavier.item_weights_, rtol=1e-4, atol=1e-6)
@@ -168,7 +170,7 @@ def test_second_order_is_of_turbo_only(shop):
 
 
 @each_model
-def test_updates_are_learned_once_when_they_are_needed(model, shop, monkeypatch):
+def test_no_request_waits_for_a_fit(model, shop, monkeypatch):
     model.fit(shop[:50])
     fits, fit = [], type(model)._fit
 
@@ -181,16 +183,29 @@ def test_updates_are_learned_once_when_they_are_needed(model, shop, monkeypatch)
         batch = np.zeros((row + 1, 14))
         batch[row] = shop[row]
         model.partial_fit(batch)
+        items, _ = model.recommend([row], k=3)
+        assert not set(items[0].tolist()) & set(np.flatnonzero(shop[row]).tolist())
     assert fits == []
-    model.recommend([59], k=3)
-    model.recommend([3], k=3)
+    model.refresh().refresh()
     assert len(fits) == 1
-    model.refresh()
-    assert len(fits) == 1
+    whole = type(model)(**model.get_params()).fit(shop)
     np.testing.assert_allclose(
-        dense(model.item_weights_), dense(type(model)(**model.get_params()).fit(shop).item_weights_),
-        rtol=1e-4, atol=1e-6,
-    )  # fmt: skip
+        dense(model.item_weights_), dense(whole.item_weights_), rtol=1e-4, atol=1e-6
+    )
+
+
+@each_model
+def test_later_items_have_no_weights_until_refresh(model, shop):
+    model.fit(shop)
+    batch = np.zeros((60, 15))
+    batch[:8, 14] = 1.0
+    model.partial_fit(batch)
+    before, _ = model.recommend([20], k=15, exclude_seen=False)
+    assert before[0].tolist()[-1] == 14
+    assert model.similar_items([14], k=3).items[0].tolist() == [-1, -1, -1]
+    assert len(model.explain(20, 14)) == 0
+    model.refresh()
+    assert model.similar_items([14], k=3).items[0, 0] >= 0
 
 
 @each_model
@@ -203,13 +218,19 @@ def test_nothing_is_learned_anew_for_an_empty_batch(model, shop):
 
 
 @each_model
-def test_stale_models_are_saved_without_weights(model, shop, tmp_path):
-    expected = type(model)(**model.get_params()).fit(shop).recommend([5], k=4)
-    model.fit(shop[:40]).partial_fit(np.vstack((np.zeros((40, 14)), shop[40:])))
+def test_models_that_wait_for_refresh_are_saved_as_they_are(model, shop, tmp_path):
+    batch = np.zeros((60, 15))
+    batch[40:, :14] = shop[40:]
+    batch[:5, 14] = 1.0
+    model.fit(shop[:40]).partial_fit(batch)
     model.save(tmp_path / "stale")
-    found = ecomrec.load(tmp_path / "stale", mmap=True).recommend([5], k=4)
-    assert found.items.tolist() == expected.items.tolist()
-    np.testing.assert_allclose(found.scores, expected.scores, rtol=1e-4)
+    loaded = ecomrec.load(tmp_path / "stale", mmap=True)
+    for _ in range(2):
+        one, other = (each.recommend([5, 50], k=15) for each in (model, loaded))
+        assert one.items.tolist() == other.items.tolist()
+        np.testing.assert_allclose(one.scores, other.scores, rtol=1e-6)
+        model.refresh()
+        loaded.refresh()
 
 
 @each_model

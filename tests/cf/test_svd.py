@@ -6,6 +6,8 @@ import pytest
 from sklearn.base import clone
 
 from ecomrec.cf import SVD
+from ecomrec.cf._rating_factors import contributions
+from ecomrec.data.histories import stored_profiles
 from ecomrec.data.rows import RowStore
 from ecomrec.kernels import least_squares
 
@@ -104,19 +106,28 @@ def test_items_beyond_the_best_rating_are_ranked_before_they_are_cut_off():
 
 
 @both
-def test_contributions_are_what_the_score_loses_without_their_rating(model):
+def test_what_a_rating_contributes_depends_on_that_rating_alone(model):
+    state = clone(model).fit(tastes(12, 9))._state
+    learned, user, target = state.learned, 4, state.learned.item_factors[0]
+    mine = stored_profiles(state.interactions, np.array([user]))
+    parts = contributions(learned, mine, target.astype(np.float64))
+    taste = learned.user_factors[user, :-2] @ target[:-2]
+    np.testing.assert_allclose(parts.sum(), taste, rtol=1e-3, atol=1e-5)
+    higher = mine._replace(weights=mine.weights + np.eye(len(mine.items), dtype=np.float32)[0])
+    changed = contributions(learned, higher, target.astype(np.float64))
+    assert changed[0] != parts[0]
+    np.testing.assert_allclose(changed[1:], parts[1:], rtol=1e-6, atol=1e-9)
+
+
+@both
+def test_an_explanation_names_the_biases_and_every_rating(model):
     ratings = tastes(12, 9)
-    fitted = clone(model).fit(ratings)
-    user = 4
-    table = fitted.explain(user, 0)
-    assert table.loc[table["kind"] == "baseline", "reason"].tolist() != []
-    own = ratings[ratings["user_id"] == user]
-    assert set(table.loc[table["kind"] == "item", "reason"]) == set(own["item_id"])
+    table = clone(model).fit(ratings).explain(4, 0)
+    named = table[table["kind"] == "baseline"]["reason"]
+    assert set(named) == {"all ratings", "the user", "the item"}
+    own = ratings.loc[ratings["user_id"] == 4, "item_id"]
+    assert set(table.loc[table["kind"] == "item", "reason"]) == set(own)
     assert set(table["kind"]) <= {"baseline", "item", "range"}
-    # Linear in each rating: raise one by 1, and its contribution alone changes.
-    changed = own.assign(rating=own["rating"] + np.eye(len(own))[0])
-    other = fitted.explain(item=0, history=list(changed["item_id"]))
-    assert set(other["reason"].dropna()) == set(table["reason"].dropna())
 
 
 @pytest.mark.parametrize("implicit", [False, True])

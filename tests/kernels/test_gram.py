@@ -48,6 +48,19 @@ def test_gram_equals_its_twin(threads, matrix, rng):
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
+@given(matrices(), seeds)
+def test_gram_of_ones_reads_no_values(matrix, rng):
+    ones = (matrix > 0).astype(np.float32)
+    mine, other = rows_of(ones), rows_of(ones.T)
+    feature_weights, item_factors = rng.random(ones.shape[1]), rng.random(len(ones)) + 0.1
+    found = gram.gram(
+        mine, (*other[:3], np.full_like(other[3], np.nan)), feature_weights, item_factors,
+        unit=True,
+    )  # fmt: skip
+    expected = gram_twin(mine, other, feature_weights, item_factors)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
 @given(st.integers(1, 200), seeds)
 def test_mirror_equals_its_twin(threads, n, rng):
     matrix = rng.standard_normal((n, n)).astype(np.float32)

@@ -1,3 +1,5 @@
+from unittest import mock
+
 import hypothesis.strategies as st
 import numpy as np
 import pytest
@@ -64,16 +66,20 @@ def assert_same_best(found, expected, vectors, factors, weights=None):
         np.testing.assert_allclose(scores[row][: len(mine)], products, rtol=1e-5, atol=slack)
 
 
+def assert_added_in_float64(scores, expected, vectors, factors):
+    """Sums differ by the order of their additions alone: a float32, or what cancels."""
+    reach = np.linalg.norm(vectors.astype(np.float64), axis=1).max(initial=0)
+    reach *= np.linalg.norm(factors.astype(np.float64), axis=1).max(initial=0)
+    np.testing.assert_allclose(scores, expected, rtol=2e-7, atol=1e-13 * reach + 1e-44)
+
+
 @given(searches())
 def test_first_pass_over_codes_gives_the_exact_best(threads, asked):
     vectors, factors, k, mask = asked
     codes = quantized.quantize(factors)
     found = threads(lambda n: retrieval.top_k(vectors, factors, k, mask, n, codes=codes))
     items, scores = best_products_twin(vectors, factors, k, mask)
-    # Products of float32 added in float64: sums in another order round to another float32 seldom.
-    np.testing.assert_allclose(found[1], scores, rtol=2e-7, atol=1e-44)
-    differ = found[0] != items
-    np.testing.assert_allclose(found[1][differ], scores[differ], rtol=2e-7, atol=1e-44)
+    assert_added_in_float64(found[1], scores, vectors, factors)
     assert_same_best(found, (items, scores), vectors, factors)
 
 
@@ -91,6 +97,71 @@ def test_the_best_of_thousands_are_exact_whatever_their_order(order):
     expected = best_products_twin(vectors, factors, 25, mask)
     np.testing.assert_array_equal(found[0], expected[0])
     np.testing.assert_allclose(found[1], expected[1], rtol=2e-7)
+
+
+@pytest.mark.parametrize("n_factors", [2, 5, 40])
+def test_the_best_are_found_where_codes_tell_nothing_of_them(n_factors):
+    rng = np.random.default_rng(n_factors)
+    factors = (5e-4 * rng.standard_normal((1000, n_factors))).astype(np.float32)
+    factors[:, 0] = 1
+    vectors = rng.standard_normal((4, n_factors)).astype(np.float32)
+    vectors[:, 0] = [0, 0, 1e-3, 1]
+    codes = quantized.quantize(factors)
+    assert not codes.codes[:, 1:].any()
+    found = retrieval.top_k(vectors, factors, 10, no_mask(4), codes=codes)
+    expected = best_products_twin(vectors, factors, 10, no_mask(4))
+    np.testing.assert_array_equal(found[0], expected[0])
+    np.testing.assert_array_equal(found[1], expected[1])
+
+
+@pytest.mark.parametrize("n_factors", [2, 8, 700])
+def test_the_best_are_found_where_rounding_the_query_decides(n_factors):
+    rng = np.random.default_rng(n_factors)
+    factors = rng.integers(-127, 128, (1000, n_factors)).astype(np.float32)
+    factors[:, 0] = 127
+    vectors = (1e-6 * rng.standard_normal((4, n_factors))).astype(np.float32)
+    vectors[:, 0] = 1
+    codes = quantized.quantize(factors)
+    assert codes.residuals.max() < 1e-40
+    found = retrieval.top_k(vectors, factors, 10, no_mask(4), codes=codes)
+    expected = best_products_twin(vectors, factors, 10, no_mask(4))
+    np.testing.assert_array_equal(found[0], expected[0])
+    np.testing.assert_array_equal(found[1], expected[1])
+
+
+# Ten equal items, and one that is better by what rounding hides: of its own vector, whose code says
+# it is worse; and of the query, whose second entry is too small for a step of its code.
+HIDDEN = {
+    "of the item": ([1, 1], [1, 0], [1 - 9e-4, 1e-3]),
+    "of the query": ([1, 1e-5, 1 / 32767], [127, 0, 0], [127, 127, -37]),
+}
+
+
+@pytest.mark.parametrize("name", HIDDEN)
+def test_bounds_allow_for_what_rounding_hides(name):
+    vector, usual, better = HIDDEN[name]
+    factors = np.array([usual] * 10 + [better], dtype=np.float32)
+    vectors = np.array([vector], dtype=np.float32)
+    codes = quantized.quantize(factors)
+    items, _ = retrieval.top_k(vectors, factors, 1, no_mask(1), codes=codes)
+    assert items.tolist() == [[10]]
+
+
+@pytest.mark.parametrize("k", [3, 30])
+def test_a_large_catalogue_is_searched_in_parts(threads, k):
+    rng = np.random.default_rng(k)
+    factors = rng.integers(-2, 3, (1000, 6)).astype(np.float32)
+    mask = no_mask(1)._replace(allowed=rng.random(1000) < 0.05)
+    codes = quantized.quantize(factors)
+    with mock.patch.object(quantized, "_PART", 10):
+        found = threads(
+            lambda n: quantized.search(
+                factors[:1], factors, codes, k, mask, retrieval.NO_WEIGHTS, n
+            )
+        )
+    expected = best_products_twin(factors[:1], factors, k, mask)
+    np.testing.assert_array_equal(found[0], expected[0])
+    np.testing.assert_array_equal(found[1], expected[1])
 
 
 def test_equal_items_come_in_the_order_of_row_numbers():
@@ -151,7 +222,7 @@ def test_weights_multiply_products(threads, asked, data):
         lambda n: retrieval.top_k(vectors, factors, k, mask, n, codes=codes, weights=weights)
     )
     expected = best_products_twin(vectors, factors, k, mask, weights)
-    np.testing.assert_allclose(found[1], expected[1], rtol=3e-7, atol=1e-44)
+    assert_added_in_float64(found[1], expected[1], vectors, factors * weights[:, None])
 
 
 @given(searches())
@@ -162,4 +233,4 @@ def test_codes_alone_answer_as_the_vectors_they_stand_for(threads, asked):
     found = threads(lambda n: retrieval.top_k(vectors, nothing, k, mask, n, codes=codes))
     rows = codes.scales[:, None].astype(np.float64) * codes.codes
     expected = best_products_twin(vectors, rows, k, mask)
-    np.testing.assert_allclose(found[1], expected[1], rtol=2e-7, atol=1e-44)
+    assert_added_in_float64(found[1], expected[1], vectors, rows)

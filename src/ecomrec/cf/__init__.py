@@ -6,6 +6,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
         "ALS": "als",
+        "BPR": "bpr",
         "EASE": "ease",
         "GraphFilter": "graph_filter",
         "ItemKNN": "item_knn",

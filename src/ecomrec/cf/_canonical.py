@@ -10,7 +10,7 @@ from ecomrec.data.ids import IdMap
 from ecomrec.data.interactions import Interactions
 from ecomrec.kernels import assemble
 
-Arrays = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+Arrays = tuple[np.ndarray, ...]
 
 
 class Canonical(NamedTuple):
@@ -47,6 +47,14 @@ def canonical(shop: Interactions) -> Canonical:
     by_item = turned[0][:-1], np.diff(turned[0]).astype(np.int32), turned[1], turned[2]
     back = assemble.transpose(*by_item, shop.n_users)
     return Canonical((starts, lengths, back[1], back[2]), by_item, users, items)
+
+
+def count(taken: tuple[np.ndarray, Arrays], wanted: np.ndarray) -> np.ndarray:
+    """How many entries of each row, as `RowStore.take` gives them, are evidence of `wanted`."""
+    indptr, columns = taken
+    evidence = np.concatenate(([0], np.cumsum((columns[1] > 0) & wanted[columns[0]])))
+    counts: np.ndarray = evidence[indptr[1:]] - evidence[indptr[:-1]]
+    return counts
 
 
 def _order(ids: IdMap) -> np.ndarray | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass, field, replace
 from os import PathLike
 from typing import Any, ClassVar, Literal, Self
@@ -11,6 +12,7 @@ from typing import Any, ClassVar, Literal, Self
 import numpy as np
 
 from ecomrec._lazy import computed_once
+from ecomrec._validation import check_k
 from ecomrec.base import BaseRecommender, Query, State
 from ecomrec.cf import _index
 from ecomrec.cf._compressed import CodedRows, compressed, expanded, is_coded, packed, unpacked
@@ -71,7 +73,7 @@ class FactorModel(BaseRecommender):
     beside the item's bias.
     """
 
-    _learned_types = (Factors,)
+    _learned_types: ClassVar[tuple[type, ...]] = (Factors,)
     n_jobs: int | None
 
     def _fold_in(self, state: State, profiles: Profiles) -> np.ndarray:
@@ -139,6 +141,9 @@ class FactorModel(BaseRecommender):
             raise ValueError(f"engine must be 'int8', 'usearch' or None; got {engine!r}.")
         if not 0 <= min_recall <= 1:
             raise ValueError(f"min_recall must be from 0 to 1; got {min_recall!r}.")
+        if n_queries < 1:
+            raise ValueError(f"n_queries must be at least 1; got {n_queries!r}.")
+        k = check_k(k)
         with self._lock:
             learned = replace(self._state.learned)
             made = None
@@ -164,9 +169,11 @@ class FactorModel(BaseRecommender):
         return self
 
     @property
-    def index_(self) -> Index | None:
-        """How items are found: an exact or an approximate index, or None for a full product."""
+    def index_(self) -> Index:
+        """What `build_index` or a large catalogue made: an exact or an approximate index."""
         index: Index | None = self._attribute("index_").learned.index
+        if index is None:
+            raise AttributeError("index_ exists after build_index, and on large catalogues.")
         return index
 
     def __repr__(self, N_CHAR_MAX: int = 700) -> str:
@@ -201,15 +208,17 @@ class FactorModel(BaseRecommender):
         return self
 
     @property
-    def compression_(self) -> dict[str, float] | None:
-        """What compressing cost, or None.
+    def compression_(self) -> dict[str, float]:
+        """What `compress` cost.
 
         Keys: `bytes_before` and `bytes` of the vectors; `max_error` and `mean_error` of the scores
         of `n_users` stored users, as shares of the largest score; `top_10_overlap`, the share of
         their ten best items that stayed.
         """
         report: dict[str, float] | None = self._attribute("compression_").learned.compression
-        return None if report is None else dict(report)
+        if report is None:
+            raise AttributeError("compression_ exists after compress.")
+        return dict(report)
 
     @contextmanager
     def _expanded(self) -> Iterator[None]:
@@ -248,13 +257,11 @@ class FactorModel(BaseRecommender):
     def save(self, path: str | PathLike[str]) -> None:
         """Write the model to one file, as `BaseRecommender.save`; an index is not part of it."""
         if self.__sklearn_is_fitted__() and is_coded(self._state.learned):
-            state = self._state
-            packed = object.__new__(type(self))
-            packed.__dict__.update(self.__dict__)
-            packed.__dict__["_state"] = replace(state, learned=packed(state.learned))
-            BaseRecommender.save(packed, path)
-            return
-        super().save(path)
+            state, twin = self._state, copy(self)
+            twin.__dict__["_state"] = replace(state, learned=packed(state.learned))
+            BaseRecommender.save(twin, path)
+        else:
+            super().save(path)
 
     # ------------------------------------------------------------------ answering
 

@@ -51,6 +51,18 @@ class Index:
         codes = sum(part.nbytes for part in self.codes) if self.codes else 0
         return codes + (0 if self.graph is None else int(self.graph.memory_usage))
 
+    def __getstate__(self) -> dict[str, Any]:
+        state = dict(vars(self))
+        if self.graph is not None:
+            state["graph"] = bytes(self.graph.save())
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if state["graph"] is not None:
+            state = dict(state, graph=_usearch().Index.restore(state["graph"]))
+            state["graph"].expansion_search = state["effort"]
+        vars(self).update(state)
+
     def __repr__(self) -> str:
         size = f"{self.n_bytes / 1e6:.3g} MB"
         if self.exact:
@@ -139,9 +151,8 @@ def build_graph(
     n_jobs: int | None,
 ) -> Index:
     """Build a graph of the items, and search it as thoroughly as the recall asks for."""
-    usearch = require("usearch.index", "ann")
     known = np.flatnonzero(with_evidence)
-    graph = usearch.Index(ndim=factors.shape[1], metric="ip", dtype="f32", connectivity=16)
+    graph = _usearch().Index(ndim=factors.shape[1], metric="ip", dtype="f32", connectivity=16)
     graph.add(known, factors[known], threads=n_threads(n_jobs))
     askers = np.flatnonzero(users.any(axis=1))
     chosen = np.random.default_rng(0).permutation(len(askers))[:n_queries]
@@ -162,3 +173,8 @@ def build_graph(
         f"the graph finds {found.recall:.3f} of the best {k} items at its greatest effort, less "
         f"than min_recall={min_recall:g}. Take build_index('int8'), which is exact, or allow less."
     )
+
+
+def _usearch() -> Any:
+    require("usearch", "ann")
+    return require("usearch.index", "ann")

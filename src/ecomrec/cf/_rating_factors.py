@@ -16,7 +16,7 @@ from ecomrec.kernels import assemble, least_squares, sgd
 
 # Conjugate gradients stand still in single precision after 10 to 20 steps, later where the penalty
 # is weak.
-_STEPS = 200
+_STEPS = 60
 
 
 @dataclass(frozen=True, eq=False)

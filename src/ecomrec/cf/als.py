@@ -27,6 +27,8 @@ _LEAST_LEAD, _MOST_LEAD = 0.5, 0.8
 _MANY_STEPS = 100
 # Multiply-adds of a round of Cholesky factors that nobody waits for.
 _SMALL = 100_000_000
+# Default weight of everything that one user did not touch, together.
+_UNTOUCHED = 600.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,9 +73,10 @@ class ALS(FactorModel):
     feedback : {"implicit", "explicit"}
         Learn from weights of events, or from ratings.
     regularization : float or None
-        None: 0.003 for events, 0.1 for ratings.
-    unobserved_weight : float
-        Weight of the pairs that nobody touched; events weigh 1 each, or their own weights.
+        None: 0.006 for events, 0.1 for ratings.
+    unobserved_weight : float or None
+        Weight of the pairs that nobody touched; events weigh 1 each, or their own weights. None:
+        600 / number of items, so that all that a user did not touch weighs alike in every shop.
     regularization_exponent : float
         0: every row is regularised alike; 1: by its number of entries.
     max_iter : int
@@ -149,7 +152,7 @@ class ALS(FactorModel):
         "n_factors": integer(1),
         "feedback": choice("implicit", "explicit"),
         "regularization": real(0, none=True),
-        "unobserved_weight": real(0),
+        "unobserved_weight": real(0, none=True),
         "regularization_exponent": real(0),
         "max_iter": integer(1),
         "solver": choice("auto", "exact", "cg", "subspace"),
@@ -162,7 +165,7 @@ class ALS(FactorModel):
     _learned_types: ClassVar[tuple[type, ...]] = (AlsFactors,)
     tuning_space: ClassVar[Mapping[str, Any]] = {
         "n_factors": [32, 64, 128, 256],
-        "regularization": [0.0003, 0.001, 0.003, 0.01],
+        "regularization": [0.002, 0.006, 0.02],
         "unobserved_weight": [0.01, 0.03, 0.1, 0.3],
     }
     _score_unit = 1.0
@@ -170,11 +173,11 @@ class ALS(FactorModel):
 
     def __init__(
         self,
-        n_factors: int = 64,
+        n_factors: int = 128,
         *,
         feedback: str = "implicit",
         regularization: float | None = None,
-        unobserved_weight: float = 0.1,
+        unobserved_weight: float | None = None,
         regularization_exponent: float = 1.0,
         max_iter: int = 15,
         solver: str = "auto",
@@ -218,7 +221,6 @@ class ALS(FactorModel):
         with threadpool_limits(1, user_api="blas"):
             self._half_step(shop, "user", known, ridges["user"], mean)
             for number in range(1, self.max_iter + 1):
-                known["item before"] = known["item"]
                 self._half_step(shop, "item", known, ridges["item"], mean)
                 last = number == self.max_iter
                 lead = min(max((number - 1) / (number + 2), _LEAST_LEAD), _MOST_LEAD)
@@ -241,7 +243,8 @@ class ALS(FactorModel):
         if self._explicit:
             items[:, -2] = 1
             users[:, -2:] = mean, 1
-        return {"user": users, "item": items}
+        turn = np.eye(self.n_factors)
+        return {"user": users, "item": items, "item before": items, "turn": turn}
 
     def _half_step(
         self,
@@ -255,34 +258,39 @@ class ALS(FactorModel):
     ) -> None:
         """Solve for one side given the other, in place; vectors are turned as that needs.
 
-        With a `lead`, the items are taken a part of their last step further on: fewer rounds.
+        With a `lead`, the items are taken a part of their last step further on: fewer rounds. They
+        are then behind the users by a "turn", which the items' next step makes up for.
         """
-
-        def others() -> np.ndarray:
-            other = known[_OTHER[side]]
-            return other + np.float32(lead) * (other - known["item before"]) if lead else other
-
-        gram = self._gram(others())
+        other, own = known[_OTHER[side]], known[side]
+        if lead:
+            other = other + np.float32(lead) * (other - known["item before"])
+        gram = self._gram(other)
         if not self._explicit:
-            values, rotation = np.linalg.eigh(gram)
-            gram = np.diag(np.maximum(values, 0.0))
-            for name in known:
-                known[name] = least_squares.rotate(known[name], rotation, self.n_jobs)
+            values, turn = np.linalg.eigh(gram)
+            gram = np.diag(np.maximum(values, 0.0)) * self._unobserved(shop)
+            other = least_squares.rotate(other, turn, self.n_jobs)
+            missed = known["turn"] @ turn if side == "item" else turn
+            own = least_squares.rotate(own, missed, self.n_jobs)
+            known["turn"] = turn if lead else np.eye(self.n_factors)
+            if not lead:
+                known[_OTHER[side]] = other
         how: dict[str, Any] = {"diagonal": True}
         solver = self.solver
         if solver == "auto":
             solver = "exact" if len(shop.data) * self.n_factors**2 <= _SMALL else "cg"
         if solver != "exact":
-            how["warm"] = known[side]
+            how["warm"] = own
             if exact:
                 how["n_steps"] = _MANY_STEPS
             elif solver == "cg":
                 how["n_steps"] = self.cg_steps
             else:
                 how["block_size"] = self.block_size
-        rows = np.arange(len(known[side]))
+        if side == "item":
+            known["item before"] = own
+        rows = np.arange(len(own))
         store, scale = _store(shop, side).arrays, shop.scale
-        known[side] = self._solved(side, rows, store, scale, others(), gram, ridges, mean, how)
+        known[side] = self._solved(side, rows, store, scale, other, gram, ridges, mean, how)
 
     def _solved(
         self,
@@ -298,9 +306,8 @@ class ALS(FactorModel):
     ) -> np.ndarray:
         """Vectors of some rows given those of the other side."""
         if not self._explicit:
-            penalty = gram * self.unobserved_weight
             vectors: np.ndarray = least_squares.solve(
-                rows, store, other, penalty, ridges, scale=scale, n_jobs=self.n_jobs, **how
+                rows, store, other, gram, ridges, scale=scale, n_jobs=self.n_jobs, **how
             )
             return vectors
         # The bias is one more factor, of the other side's ones.
@@ -330,10 +337,16 @@ class ALS(FactorModel):
 
     def _ridges(self, shop: Interactions, side: Side, rows: np.ndarray) -> np.ndarray:
         n_other = shop.n_items if side == "user" else shop.n_users
-        return self._penalties(_store(shop, side).arrays, rows, n_other)
+        untouched = self._unobserved(shop) * n_other
+        return self._penalties(_store(shop, side).arrays, rows, n_other, untouched)
+
+    def _unobserved(self, shop: Interactions) -> float:
+        """Weight of a pair that nobody touched."""
+        weight = self.unobserved_weight
+        return _UNTOUCHED / shop.n_items if weight is None else weight
 
     def _penalties(
-        self, store: tuple[np.ndarray, ...], rows: np.ndarray, n_other: int
+        self, store: tuple[np.ndarray, ...], rows: np.ndarray, n_other: int, untouched: float
     ) -> np.ndarray:
         """Regularisation of some rows, by their number of entries."""
         if self._explicit:
@@ -341,10 +354,10 @@ class ALS(FactorModel):
         else:
             ones = np.ones(n_other)
             counts = neighbors.row_sums(rows, store, ones, form=neighbors.BINARY)
-            counts += self.unobserved_weight * n_other
+            counts += untouched
         strength = self.regularization
         if strength is None:
-            strength = 0.1 if self._explicit else 0.003
+            strength = 0.1 if self._explicit else 0.006
         penalties: np.ndarray = strength * counts**self.regularization_exponent
         return penalties
 
@@ -370,7 +383,8 @@ class ALS(FactorModel):
         for side in steps:
             part, other = rows[side], _OTHER[side]
             solved = self._solved(
-                side, part, _store(shop, side).arrays, shop.scale, known[other], grams[other],
+                side, part, _store(shop, side).arrays, shop.scale, known[other],
+                grams[other] * self._unobserved(shop),
                 self._ridges(shop, side, part), learned.mean, {},
             )  # fmt: skip
             if not self._explicit:
@@ -378,7 +392,10 @@ class ALS(FactorModel):
             known[side][part] = solved
         with_evidence = np.zeros(shop.n_items, dtype=bool)
         with_evidence[: len(learned.with_evidence)] = learned.with_evidence
-        with_evidence[change.items] = known["item"][change.items, : self.n_factors].any(axis=1)
+        # What only new users touched is still a vector of zeros, unless it has a bias.
+        with_evidence[change.items] = self._touched(shop)[change.items]
+        if not self._explicit:
+            with_evidence[change.items] &= known["item"][change.items].any(axis=1)
         return AlsFactors(
             known["user"], known["item"], with_evidence, grams["user"], grams["item"], learned.mean
         )
@@ -388,6 +405,11 @@ class ALS(FactorModel):
     ) -> AlsFactors:
         learned, before = state.learned, state.interactions
         users, items = learned.user_factors[kept_users], learned.item_factors[kept_items]
+        touched = self._touched(shop)
+        # An item in a side table stays, though only the forgotten had touched it.
+        items[~touched, : self.n_factors] = 0
+        if self._explicit:
+            items[~touched, -1] = 0
         item_gram = self._gram(items)
         # Whoever had touched a forgotten item is described by what is left.
         _, columns = before.by_item.take(np.flatnonzero(~kept_items))
@@ -395,23 +417,24 @@ class ALS(FactorModel):
         poorer[columns[0]] = True
         rows = np.flatnonzero(poorer[kept_users])
         users[rows] = self._solved(
-            "user", rows, shop.by_user.arrays, shop.scale, items, item_gram,
-            self._ridges(shop, "user", rows), learned.mean, {},
+            "user", rows, shop.by_user.arrays, shop.scale, items,
+            item_gram * self._unobserved(shop), self._ridges(shop, "user", rows), learned.mean, {},
         )  # fmt: skip
-        return AlsFactors(
-            users, items, self._touched(shop), self._gram(users), item_gram, learned.mean
-        )
+        return AlsFactors(users, items, touched, self._gram(users), item_gram, learned.mean)
 
     # ------------------------------------------------------------------ answering
 
     def _fold_in(self, state: State, profiles: Profiles) -> np.ndarray:
-        learned = state.learned
+        learned, shop = state.learned, state.interactions
         indptr, items, weights = profiles
-        store = indptr[:-1], np.diff(indptr).astype(np.int32), items, weights
-        rows = np.arange(len(indptr) - 1)
+        # Vectors of what the visitors touched: the catalogue may be large, or compressed.
+        items, places = np.unique(items, return_inverse=True)
+        store = indptr[:-1], np.diff(indptr).astype(np.int32), places.astype(np.int32), weights
+        rows, unobserved = np.arange(len(indptr) - 1), self._unobserved(shop)
+        ridges = self._penalties(store, rows, len(items), unobserved * shop.n_items)
         return self._solved(
-            "user", rows, store, 1.0, learned.item_factors, learned.item_gram,
-            self._penalties(store, rows, state.interactions.n_items), learned.mean, {},
+            "user", rows, store, 1.0, learned.item_factors[items],
+            learned.item_gram * unobserved, ridges, learned.mean, {},
         )  # fmt: skip
 
     def _explain(
@@ -420,26 +443,28 @@ class ALS(FactorModel):
         # With A the matrix of the visitor's least-squares problem and b its right side, the score
         # y' A^-1 b is a sum over the entries that b is a sum over.
         learned, (indptr, items, weights) = state.learned, query.profiles
-        d = self.n_factors
-        factors = learned.item_factors.astype(np.float64)
+        d, n_items = self.n_factors, state.interactions.n_items
+        unobserved, one = self._unobserved(state.interactions), np.zeros(1, dtype=np.int64)
+        store = indptr[:-1], np.diff(indptr).astype(np.int32), items, weights
+        ridge = self._penalties(store, one, n_items, unobserved * n_items)
         if not self._explicit:
-            items, weights = items[weights > 0], weights[weights > 0].astype(np.float64)
-            targets, gram, base = np.ones(len(items)), learned.item_gram, 0.0
+            items, weights = items[weights > 0], weights[weights > 0]
+        own = learned.item_factors[[item]][0].astype(np.float64)
+        rows, weights = learned.item_factors[items].astype(np.float64), weights.astype(np.float64)
+        score = float(self._vectors(state, query)[0] @ own)
+        if self._explicit:
+            base, targets = own[d + 1] + learned.mean, weights - (rows[:, d + 1] + learned.mean)
+            own, rows, weights = own[: d + 1], rows[:, : d + 1], np.ones(len(items))
+            system = np.zeros((d + 1, d + 1))
         else:
-            targets = weights - (factors[items, d + 1] + learned.mean)
-            weights, gram = np.ones(len(items)), np.zeros((d + 1, d + 1))
-            base = factors[item, d + 1] + learned.mean
-            factors = factors[:, : d + 1]
-        store = indptr[:-1], np.diff(indptr).astype(np.int32), *query.profiles[1:]
-        ridge = self._penalties(store, np.zeros(1, dtype=np.int64), state.interactions.n_items)
-        rows = factors[items]
-        system = self.unobserved_weight * gram + ridge[0] * np.eye(len(gram))
+            base, targets = 0.0, np.ones(len(items))
+            system = unobserved * learned.item_gram
+        system = system + max(ridge[0], least_squares.LEAST_RIDGE) * np.eye(len(own))
         system += (rows.T * weights) @ rows
-        parts = rows @ np.linalg.solve(system, factors[item]) * weights * targets
+        parts = rows @ np.linalg.solve(system, own) * weights * targets
         kinds, reasons = ["item"] * len(items), state.interactions.items.take(items).tolist()
         if self._explicit:
             kinds, reasons, parts = ["baseline", *kinds], [None, *reasons], np.append(base, parts)
-        score = float(np.nan_to_num(self._score(state, query)[0, item]))
         drift = score - parts.sum()
         if abs(drift) > 1e-4 * max(1.0, abs(score)):
             # The stored vector was solved for before the items' vectors moved on.

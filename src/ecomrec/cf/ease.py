@@ -16,13 +16,12 @@ from ecomrec.cf._linear import (
     lapack_threads,
     squares,
     user_weights,
+    usual_regularization,
 )
 from ecomrec.data.interactions import Interactions
 from ecomrec.data.timestamps import HalfLife, duration
 from ecomrec.kernels import gram
 
-# Regularization when None, in mean diagonal entries of the Gram matrix: see the documentation.
-_RELATIVE = 4.0
 _ADVICE = "Fit on fewer items, or use SLIM or ItemKNN, which keep a few weights for each item."
 
 
@@ -44,8 +43,8 @@ class EASE(LinearItemModel):
     Parameters
     ----------
     regularization : float or None
-        Larger: weights are smaller and smoother, and popular items count for more. None: four
-        times the mean of the diagonal of :math:`X^\top X` over the items with evidence.
+        Larger: weights are smaller and smoother, and popular items count for more. None:
+        :math:`50 \sum x_{ui}^2 / \sqrt{N n}` with N entries and n items that have any.
     dropout : float
         Share p of a history that is hidden at random while the regression is learned (EDLAE), in
         closed form: popular items are regularized more.
@@ -86,10 +85,10 @@ class EASE(LinearItemModel):
     -----
     A fit costs :math:`\sum_u d_u^2 / 2` multiply-adds for the Gram matrix and :math:`n^3` for n
     items, in place in one float32 array of :math:`4 n^2` bytes (10,000 items: 0.4 GB; 40,000:
-    6.4 GB). It is refused, with the figure, where that does not fit. `partial_fit` and `forget`
-    cost the batch and drop B: the first answer after them, or `refresh`, learns it anew from all
-    events, exactly. Gather batches, and call `refresh` after them. The model is that of [1]_,
-    `dropout` that of [2]_; `self_exclusion` below 1 relaxes the diagonal in the spirit of [3]_.
+    6.4 GB). It is refused, with the figure, where that does not fit. `partial_fit` costs the
+    batch: visitors are answered from their new events at once, B stays until `refresh` learns it
+    anew. `forget` learns it anew. The model is that of [1]_, `dropout` that of [2]_;
+    `self_exclusion` below 1 relaxes the diagonal in the spirit of [3]_.
 
     References
     ----------
@@ -151,8 +150,9 @@ class EASE(LinearItemModel):
         popularity = np.maximum(shop.item_counts, 1.0) ** self.item_damping
         regularization, importance, diagonal = self._problem(shop)
         matrix = gram.gram(
-            shop.by_item.arrays, shop.by_user.arrays, importance, 1 / popularity, self.n_jobs
-        )
+            shop.by_item.arrays, shop.by_user.arrays, importance, 1 / popularity, self.n_jobs,
+            unit=bool((shop.data == 1).all()),
+        )  # fmt: skip
         places = np.arange(n_items)
         matrix[places, places] += self.dropout / (1 - self.dropout) * diagonal + regularization
         # An item without evidence has nothing else on its row.
@@ -171,8 +171,7 @@ class EASE(LinearItemModel):
         diagonal *= np.maximum(shop.item_counts, 1.0) ** (-2 * self.item_damping)
         if self.regularization is not None:
             return float(self.regularization), importance, diagonal
-        known = diagonal[diagonal > 0]
-        return _RELATIVE * float(known.mean()) if len(known) else 1.0, importance, diagonal
+        return usual_regularization(shop, diagonal), importance, diagonal
 
     def _invert(self, matrix: np.ndarray) -> None:
         """Replace the upper triangle of a symmetric matrix by that of its inverse, in place."""

@@ -20,7 +20,6 @@ from ecomrec.cf._linear import (
     check_memory,
     id_ranks,
     lapack_threads,
-    no_rows,
     shared_users,
 )
 from ecomrec.data.histories import Profiles
@@ -117,9 +116,9 @@ class GraphFilter(LinearItemModel):
     A fit costs :math:`\sum_u d_u^2` multiply-adds for :math:`\tilde P`, and for "gf" about 16
     passes over the events for each singular vector. Memory: 8 bytes for each entry kept, and 8
     for each item and vector; ``order=2`` takes :math:`8 n^2` bytes and is refused, with the
-    figure, where they do not fit. `partial_fit` and `forget` cost the batch and drop the filter:
-    the first answer after them, or `refresh`, makes it anew from all events. The filters are
-    those of [1]_ and [2]_.
+    figure, where they do not fit. `partial_fit` costs the batch: visitors are answered from their
+    new events at once, the filter stays until `refresh` makes it anew. `forget` makes it anew.
+    The filters are those of [1]_ and [2]_.
 
     References
     ----------
@@ -259,7 +258,7 @@ class GraphFilter(LinearItemModel):
         data = np.maximum(shop.data, 0) * (
             shop.scale * np.repeat(user_factors, np.diff(shop.indptr))
         )
-        data = (data / popularity[shop.indices]).astype(np.float32)
+        data = data / popularity[shop.indices]
         # In the order of ids: chance then does not depend on who came first.
         places, rows = id_ranks(shop.item_ids), np.argsort(shop.user_ids, kind="stable")
         matrix = sp.csr_array(
@@ -276,11 +275,14 @@ class GraphFilter(LinearItemModel):
                 vectors = found.T
         return values.astype(np.float64), vectors[places].astype(np.float64)
 
-    def _outdated(self, learned: Any, n_items: int) -> Any:
-        if isinstance(learned, FilterWeights):
-            nothing = np.empty((0, 0), dtype=np.float32)
-            return FilterWeights(no_rows(n_items), nothing, nothing, False)
-        return super()._outdated(learned, n_items)
+    def _grown(self, learned: Any, n_items: int) -> Any:
+        grown = super()._grown(learned, n_items)
+        if not isinstance(learned, FilterWeights) or len(learned.left) == n_items:
+            return grown
+        later = n_items - len(learned.left)
+        left = np.pad(learned.left, ((0, later), (0, 0)))
+        right = np.pad(learned.right, ((0, 0), (0, later)))
+        return FilterWeights(grown.weights, left, right, grown.current)
 
     # ------------------------------------------------------------------ answering
 
@@ -291,7 +293,7 @@ class GraphFilter(LinearItemModel):
         linear = neighbors.scores(
             query.profiles, learned.weights.arrays, state.interactions.n_items, self.n_jobs
         )
-        scores = _times(query.profiles, learned.left) @ learned.right
+        scores: np.ndarray = _times(query.profiles, learned.left) @ learned.right
         scores += np.nan_to_num(linear, copy=False, nan=0.0)
         best = scores.max(axis=1, keepdims=True, initial=0.0)
         scores[~(scores > _NOTHING * best)] = np.nan
@@ -328,7 +330,7 @@ class GraphFilter(LinearItemModel):
     @property
     def item_factors_(self) -> np.ndarray:
         """The smoothed items: one row for each."""
-        learned = self._freshen(self._attribute("item_factors_"), None).learned
+        learned = self._attribute("item_factors_").learned
         if not isinstance(learned, FilterWeights):
             return np.empty((self._state.interactions.n_items, 0), dtype=np.float32)
         view = learned.left.view()

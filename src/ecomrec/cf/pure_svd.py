@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -12,16 +12,15 @@ from threadpoolctl import threadpool_limits
 from ecomrec._rng import RandomState, make_rng
 from ecomrec._validation import Rule, integer, jobs, real, seed
 from ecomrec.base import Query, State
-from ecomrec.cf._canonical import Canonical, canonical
+from ecomrec.cf._canonical import canonical, count
+from ecomrec.cf._directions import Scaled, leading_directions
 from ecomrec.cf._factors import FactorModel, Factors
 from ecomrec.data.histories import Profiles
 from ecomrec.data.interactions import Change, Interactions
 from ecomrec.data.timestamps import HalfLife, decay, duration
 from ecomrec.kernels import sparse
 
-# Singular values below this share of the largest are rounding errors.
-_RANK_TOLERANCE = 1e-5
-_BLOCK = 8192
+_TINY = float(np.finfo(np.float64).tiny)
 
 
 @dataclass(frozen=True, eq=False)
@@ -153,6 +152,8 @@ class PureSVD(FactorModel):
         "regularization": [0.3, 1.0, 3.0],
     }
     forget_exact_ = True
+    # Weights are rebuilt: a score far below them is what cancelled.
+    _score_unit = 1.0
 
     def __init__(
         self,
@@ -211,7 +212,8 @@ class PureSVD(FactorModel):
     def _partial_fit(
         self, state: State, shop: Interactions, change: Change, users: Any
     ) -> PureSvdFactors:
-        before, learned = state.interactions, state.learned
+        before = state.interactions
+        learned: PureSvdFactors = state.learned
         faded = 1.0
         if np.isfinite(shop.half_life):
             faded = float(decay(np.array([before.newest]), shop.newest, shop.half_life)[0])
@@ -265,78 +267,6 @@ class PureSVD(FactorModel):
         return values.copy()
 
 
-def leading_directions(
-    matrix: Scaled, n_factors: int, n_iter: int, n_oversamples: int, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the strongest right singular vectors and singular values of a matrix.
-
-    Parameters
-    ----------
-    matrix : Scaled
-    n_factors : int
-        How many at most; there are no more than the rank.
-    n_iter, n_oversamples : int
-    rng : Generator
-
-    Returns
-    -------
-    directions : ndarray of shape (n_items, n), float64
-        The largest entry of each column is positive.
-    singular_values : ndarray of shape (n,), float64
-        Largest first.
-    """
-    n_users, n_items = matrix.shape
-    width = n_factors + n_oversamples
-    if n_items <= width:
-        basis = np.eye(n_items)
-    elif n_users <= width:
-        basis = np.linalg.qr(matrix.transposed_times(np.eye(n_users)).astype(np.float64))[0]
-    else:
-        basis = rng.standard_normal((n_items, width), dtype=np.float32)
-        for _ in range(n_iter + 1):
-            basis = matrix.transposed_times(matrix.times(np.linalg.qr(basis)[0]))
-        basis = np.linalg.qr(basis)[0]
-    seen = matrix.times(basis)
-    gram = np.zeros((seen.shape[1],) * 2)
-    for start in range(0, n_users, _BLOCK):
-        part = seen[start : start + _BLOCK].astype(np.float64)
-        gram += part.T @ part
-    squares, rotation = np.linalg.eigh(gram)
-    singular_values = np.sqrt(np.maximum(squares[::-1][:n_factors], 0.0))
-    kept = singular_values > _RANK_TOLERANCE * singular_values.max(initial=0.0)
-    directions = basis.astype(np.float64) @ rotation[:, ::-1][:, :n_factors][:, kept]
-    largest = directions[np.abs(directions).argmax(axis=0), np.arange(directions.shape[1])]
-    return directions * np.where(largest < 0, -1.0, 1.0), singular_values[kept]
-
-
-class Scaled(NamedTuple):
-    """A users x items matrix whose rows and columns are multiplied by factors."""
-
-    shop: Canonical
-    user_scales: np.ndarray
-    item_scales: np.ndarray
-    n_jobs: int | None
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        """Users and items."""
-        return len(self.user_scales), len(self.item_scales)
-
-    def times(self, dense: np.ndarray) -> np.ndarray:
-        """The matrix times some vectors over the items."""
-        rows = np.arange(len(self.user_scales))
-        found = sparse.product(rows, self.shop.by_user, dense, self.item_scales, self.n_jobs)
-        found *= self.user_scales[:, None]
-        return found
-
-    def transposed_times(self, dense: np.ndarray) -> np.ndarray:
-        """The transposed matrix times some vectors over the users."""
-        rows = np.arange(len(self.item_scales))
-        found = sparse.product(rows, self.shop.by_item, dense, self.user_scales, self.n_jobs)
-        found *= self.item_scales[:, None]
-        return found
-
-
 def _described(
     shop: Interactions, rows: np.ndarray, learned: PureSvdFactors, n_jobs: int | None
 ) -> np.ndarray:
@@ -360,18 +290,17 @@ def _placed(
     Directions satisfy ``V = M' M V / sigma^2``, and a row of V is never longer than 1. Of what
     users have, only items known at the fit count: it makes no difference how events were batched.
     """
-    known = learned.history_scales.copy()
-    known[learned.late] = 0
+    settled = replace(learned, history_scales=np.where(learned.late, 0, learned.history_scales))
     users = np.zeros((shop.n_users, learned.item_factors.shape[1]), dtype=np.float32)
-    users[touched] = _described(shop, touched, replace(learned, history_scales=known), model.n_jobs)
+    users[touched] = _described(shop, touched, settled, model.n_jobs)
     degrees = np.zeros(shop.n_users)
-    degrees[touched] = [np.count_nonzero(shop.by_user.row(row)[1] > 0) for row in touched]
+    degrees[touched] = count(shop.by_user.take(touched), ~learned.late)
     shares = _power(degrees, -2 * model.user_damping) * np.float32(shop.scale)
-    vectors = sparse.product(items, shop.by_item.arrays, users, shares, model.n_jobs)
-    counts = np.array([np.count_nonzero(shop.by_item.row(row)[1] > 0) for row in items])
+    sums: np.ndarray = sparse.product(items, shop.by_item.arrays, users, shares, model.n_jobs)
+    counts = count(shop.by_item.take(items), np.ones(shop.n_users, dtype=bool))
     strengths = learned.singular_values**2
-    vectors = np.divide(vectors, strengths, out=np.zeros(vectors.shape), where=strengths > 0)
-    gains = _gains(learned.singular_values, model.regularization)
+    vectors = np.divide(sums, strengths, out=np.zeros(sums.shape), where=strengths > 0)
+    gains = np.maximum(_gains(learned.singular_values, model.regularization), _TINY)
     scales = _power(counts, -model.item_damping)
     lengths = scales * np.linalg.norm(vectors / gains, axis=1)
     vectors /= np.maximum(lengths, 1.0)[:, None]
@@ -390,8 +319,9 @@ def _placed(
 def _gains(singular_values: np.ndarray, regularization: float) -> np.ndarray:
     """Roots of what is left of each direction: it goes into both sides of a product."""
     strengths = singular_values**2
-    least = regularization * strengths.min(initial=np.inf)
-    return np.sqrt(strengths / np.maximum(strengths + least, np.finfo(np.float64).tiny))
+    least = regularization * strengths[-1:]
+    gains: np.ndarray = np.sqrt(strengths / np.maximum(strengths + least, _TINY))
+    return gains
 
 
 def _power(counts: np.ndarray, exponent: float) -> np.ndarray:

@@ -17,14 +17,12 @@ from ecomrec.cf._linear import (
     shared_users,
     squares,
     user_weights,
+    usual_regularization,
 )
 from ecomrec.data.interactions import Interactions
 from ecomrec.data.rows import RowStore
 from ecomrec.data.timestamps import HalfLife, duration
 from ecomrec.kernels import assemble, gram
-
-# Regularization when None, in mean diagonal entries of the Gram matrix: see the documentation.
-_RELATIVE = 1.0
 
 
 class SLIM(LinearItemModel):
@@ -45,8 +43,8 @@ class SLIM(LinearItemModel):
     n_neighbors : int
         Weights kept for each recommended item, the largest.
     regularization : float or None
-        Larger: smaller weights. None: the mean of the diagonal of :math:`X^\top X` over the items
-        with evidence.
+        Larger: smaller weights. None: :math:`50 \sum x_{ui}^2 / \sqrt{N n}` with N entries and n
+        items that have any.
     l1_ratio : float
         Share of the regularization that makes weights zero rather than small.
     n_candidates : int
@@ -84,9 +82,9 @@ class SLIM(LinearItemModel):
     sweeps over its candidates whose cost grows with the weights that are not zero. Memory: 8
     bytes for each pair of items that share a user while it learns (refused, with the figure, where
     they do not fit), then 8 bytes for each weight kept.
-    `partial_fit` and `forget` cost the batch and drop W: the first answer after them, or
-    `refresh`, learns it anew from all events, exactly. The model is that of [1]_, its coordinate
-    descent that of [2]_.
+    `partial_fit` costs the batch: visitors are answered from their new events at once, W stays
+    until `refresh` learns it anew. `forget` learns it anew. The model is that of [1]_, its
+    coordinate descent that of [2]_.
 
     References
     ----------
@@ -124,14 +122,14 @@ class SLIM(LinearItemModel):
 
     def __init__(
         self,
-        n_neighbors: int = 100,
+        n_neighbors: int = 200,
         *,
         regularization: float | None = None,
-        l1_ratio: float = 0.01,
+        l1_ratio: float = 0.003,
         n_candidates: int = 500,
         user_damping: float = 0.0,
-        max_iter: int = 100,
-        tol: float = 1e-5,
+        max_iter: int = 50,
+        tol: float = 1e-4,
         half_life: HalfLife = None,
         n_jobs: int | None = -1,
     ) -> None:
@@ -151,8 +149,7 @@ class SLIM(LinearItemModel):
         diagonal = squares(shop, importance)
         regularization = self.regularization
         if regularization is None:
-            known = diagonal[diagonal > 0]
-            regularization = _RELATIVE * float(known.mean()) if len(known) else 1.0
+            regularization = usual_regularization(shop, diagonal)
         self._check_memory(shop)
         norms = np.sqrt(diagonal)
         found = shared_users(shop, importance, norms, self.n_candidates, self.n_jobs)

@@ -74,10 +74,6 @@ class SVD(FactorModel):
         :math:`q_i`.
     n_iter_ : int
         Times that all ratings were gone through.
-    index_ : Index or None
-        How `recommend` finds items where there are many; see `build_index`.
-    compression_ : dict or None
-        What `compress` cost.
     n_features_in_ : int
         Number of items, on models fitted on a matrix.
     forget_exact_ : bool
@@ -132,7 +128,7 @@ class SVD(FactorModel):
     ... )
     >>> model = SVD(n_factors=4).fit(ratings)
     >>> model.predict([("dan", "tea"), ("dan", "mug"), ("a stranger", "tea")]).round(2)
-    array([3.84, 2.73, 3.94])
+    array([3.53, 2.54, 3.69])
     """
 
     _param_rules: ClassVar[Mapping[str, Rule]] = {

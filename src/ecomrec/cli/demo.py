@@ -20,7 +20,7 @@ Fit the models on a year of orders of a British gift shop, compare them on the
 orders that came later, and show what they would recommend to three customers.
 """
 
-MODELS = ("popular", "item-knn", "user-knn")
+MODELS = ("popular", "item-knn", "user-knn", "als", "pure-svd", "ease", "slim", "graph-filter")
 SHOWN_BY = "item-knn"
 _K = 10
 _SHOWN = 5

@@ -126,6 +126,9 @@ def _use(model: Any, events: pd.DataFrame, items: pd.DataFrame | None = None) ->
                 _ask(other.partial_fit(batch))
             _ask(other.forget(users=[2], items=[3]))
             other.refresh()
+    if hasattr(model, "build_index"):
+        _ask(model.build_index("int8"))
+        _ask(model.compress("int8"))
 
 
 def _ask(model: Any) -> None:

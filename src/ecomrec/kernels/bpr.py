@@ -17,6 +17,9 @@ from ecomrec.kernels._jit import dense_jit, jit
 
 # Draws of an item that the user lacks, beyond those wanted, before a step is given up.
 _TRIES = 8
+# A short profile is gone through until it has had this many steps.
+_LEAST_STEPS = 100
+_NO_TRACE = np.empty((0, 2), dtype=np.int32), np.empty((0, 2), dtype=np.float32)
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _S27, _S30, _S31, _S32 = (np.uint64(shift) for shift in (27, 30, 31, 32))
@@ -100,7 +103,7 @@ def _learn_block(
         longest = max(longest, lengths[order[place]])
     mine = np.empty(longest, dtype=np.int32)
     shares = np.empty(longest, dtype=np.float32)
-    holder = np.full(len(blocks), -1, dtype=np.int32)
+    holder = np.full(len(blocks), -1, dtype=np.int64)
     for place in range(first, last):
         row = order[place]
         size = 0
@@ -162,6 +165,10 @@ def learn_epoch(
         Threads; the result does not depend on them.
     """
     n_blocks = len(bounds) - 1
+    store = tuple(
+        np.ascontiguousarray(values, dtype=kind)
+        for values, kind in zip(store, (np.int64, np.int32, np.int32, np.float32), strict=True)
+    )
     work = np.full(n_blocks, float(len(store[2])) * users.shape[1] * (n_candidates + 4) / n_blocks)
     mean, rate, regularization = (np.float32(one) for one in (mean, rate, regularization))
     for turn in range(n_blocks):
@@ -181,7 +188,7 @@ def learn_epoch(
 @jit
 def _fold_rows(
     start, stop, indptr, columns, values, mean, items, biases, marks, pool, n_candidates, n_epochs,
-    rate, regularization, vectors,
+    rate, regularization, vectors, traced, weights,
 ):  # fmt: skip
     width = items.shape[1]
     longest = 0
@@ -190,8 +197,8 @@ def _fold_rows(
     mine = np.empty(longest, dtype=np.int32)
     shares = np.empty(longest, dtype=np.float32)
     keys = np.empty(longest, dtype=np.uint64)
-    holder = np.full(len(items), -1, dtype=np.int32)
-    user = np.empty(width, dtype=np.float32)
+    holder = np.full(len(items), -1, dtype=np.int64)
+    one = np.float32(1.0)
     for row in range(start, stop):
         size = 0
         for at in range(indptr[row], indptr[row + 1]):
@@ -202,30 +209,33 @@ def _fold_rows(
                 shares[size] = np.float32(2.0) * values[at] / (values[at] + mean)
                 keys[size] = marks[item]
                 size += 1
-        vectors[row] = 0.0
+        user = vectors[row]
+        user[:] = 0.0
         if size == 0:
             continue
         # In the order of the marks, which is none that means anything.
         ranks = np.argsort(keys[:size])
-        user[:] = 0.0
-        n_steps, step = size * n_epochs, 0
-        kept = np.float32(0.0)
-        for epoch in range(n_epochs):
+        n_rounds = max(n_epochs, _LEAST_STEPS // size)
+        step, n_steps = 0, n_rounds * size
+        for number in range(n_rounds):
+            salt = _mixed(np.uint64(number + 1) * _GOLDEN)
             for at in ranks:
                 i = mine[at]
-                step += 1
-                state = keys[at] ^ _mixed(np.uint64(epoch + 1) * _GOLDEN)
-                j, state = _rival(
+                j, _ = _rival(
                     user, items, biases, width, pool, 0, len(pool), holder, row, n_candidates,
-                    state,
+                    keys[at] ^ salt,
                 )  # fmt: skip
+                slower = rate * shares[at] * (one - np.float32(step) / np.float32(n_steps))
+                pull, fade = np.float32(0.0), np.float32(0.0)
                 if j >= 0:
                     margin = _margin(user, items, i, j, width) + biases[i] - biases[j]
-                    error = np.float32(1.0) / (np.float32(1.0) + np.exp(margin))
-                    slower = rate * (np.float32(1.0) - np.float32(step - 1) / np.float32(n_steps))
-                    pull = slower * shares[at]
-                    _move_user(user, items, i, j, width, pull * error, pull * regularization)
-        vectors[row] = user
+                    pull = slower / (one + np.exp(margin))
+                    fade = slower * regularization
+                    _move_user(user, items, i, j, width, pull, fade)
+                if len(traced) > 0:
+                    traced[step, 0], traced[step, 1] = i, j
+                    weights[step, 0], weights[step, 1] = pull, fade
+                step += 1
 
 
 def fold_in(
@@ -236,18 +246,19 @@ def fold_in(
 
     Steps as in an epoch, from zero and at a rate that falls to zero, but on the user alone, and
     with random numbers that depend on the items of the profile only: equal profiles get equal
-    vectors.
+    vectors. Short profiles are gone through more often than `n_epochs` times.
 
     Parameters
     ----------
     profiles : tuple of (indptr, items, weights)
     mean : float
+        A step for weight w counts ``2 w / (w + mean)``.
     items : ndarray of shape (n_items, n_factors), float32
     biases : ndarray of shape (n_items,), float32
-    marks : ndarray of shape (n_items,), uint64
+    marks : ndarray of shape (n_items,), int64
         A random number of each item; 0 for items without a vector, which are left out.
     pool : ndarray of shape (n,), int32
-        Items that rivals are drawn from; -1 is drawn and left.
+        Items that rivals are drawn from; a -1 that is drawn is passed over.
     n_candidates, n_epochs : int
     rate, regularization : float
     n_jobs : int or None
@@ -256,17 +267,59 @@ def fold_in(
     -------
     ndarray of shape (n, n_factors), float32
     """
-    indptr, columns, values = profiles
-    vectors = np.empty((len(indptr) - 1, items.shape[1]), dtype=np.float32)
-    mean, rate, regularization = (np.float32(one) for one in (mean, rate, regularization))
-    columns = np.ascontiguousarray(columns, dtype=np.int32)
-    values = np.ascontiguousarray(values, dtype=np.float32)
+    asked, settings, vectors = _fold_arguments(
+        profiles, mean, items, biases, marks, pool, n_candidates, n_epochs, rate, regularization
+    )
+    lengths = np.diff(asked[0])
     run_sharded(
-        lambda start, stop: _fold_rows(
-            start, stop, indptr, columns, values, mean, items, biases, marks, pool, n_candidates,
-            n_epochs, rate, regularization, vectors,
-        ),
-        (np.diff(indptr) + 1.0) * items.shape[1] * (n_candidates + 4) * n_epochs,
+        lambda start, stop: _fold_rows(start, stop, *asked, *settings, vectors, *_NO_TRACE),
+        (lengths + _LEAST_STEPS / n_epochs) * items.shape[1] * (n_candidates + 4.0) * n_epochs,
         n_jobs,
-    )  # fmt: skip
+    )
     return vectors
+
+
+def fold_in_steps(
+    profile, mean, items, biases, marks, pool, n_candidates, n_epochs, rate, regularization
+):  # fmt: skip
+    """Return the steps that `fold_in` takes for one profile.
+
+    Returns
+    -------
+    triples : ndarray of shape (n_steps, 2), int32
+        The item of the profile and its rival, or -1.
+    shares : ndarray of shape (n_steps,), float64
+        The vector is the sum of these times the vector of the item less that of its rival.
+    """
+    asked, settings, vectors = _fold_arguments(
+        profile, mean, items, biases, marks, pool, n_candidates, n_epochs, rate, regularization
+    )
+    size = int(np.count_nonzero((asked[2] > 0) & (marks[asked[1]] != 0)))
+    n_steps = max(n_epochs, _LEAST_STEPS // size) * size if size else 0
+    traced, weights = np.zeros((n_steps, 2), np.int32), np.zeros((n_steps, 2), np.float32)
+    if size:
+        _fold_rows(0, 1, *asked, *settings, vectors, traced, weights)
+    # What later steps leave of an earlier one.
+    left = np.cumprod(1.0 - weights[::-1, 1].astype(np.float64))[::-1]
+    return traced, weights[:, 0] * np.append(left[1:], 1.0)[: len(left)]
+
+
+def _fold_arguments(
+    profiles, mean, items, biases, marks, pool, n_candidates, n_epochs, rate, regularization
+):
+    """What the kernel takes, in the types it takes, and room for vectors."""
+    indptr, columns, values = profiles
+    asked = (
+        np.ascontiguousarray(indptr, dtype=np.int64),
+        np.ascontiguousarray(columns, dtype=np.int32),
+        np.ascontiguousarray(values, dtype=np.float32),
+    )
+    settings = (
+        np.float32(mean), np.ascontiguousarray(items, dtype=np.float32),
+        np.ascontiguousarray(biases, dtype=np.float32),
+        np.ascontiguousarray(marks, dtype=np.int64).view(np.uint64),
+        np.ascontiguousarray(pool, dtype=np.int32), n_candidates, n_epochs, np.float32(rate),
+        np.float32(regularization),
+    )  # fmt: skip
+    vectors = np.empty((len(indptr) - 1, items.shape[1]), dtype=np.float32)
+    return asked, settings, vectors

@@ -26,7 +26,7 @@ def _first_from(indices, first, last, item):
 
 
 @jit
-def _gram(start, stop, mine, other, feature_weights, item_factors, matrix):
+def _gram(start, stop, mine, other, unit, feature_weights, item_factors, matrix):
     starts, counts, features, weights = mine
     other_starts, other_counts, items, values = other
     for item in range(start, stop):
@@ -38,13 +38,18 @@ def _gram(start, stop, mine, other, feature_weights, item_factors, matrix):
             feature = features[at]
             weight = np.float32(weights[at] * feature_weights[feature])
             last = other_starts[feature] + other_counts[feature]
-            for place in range(_first_from(items, other_starts[feature], last, item), last):
-                row[items[place]] += weight * max(values[place], np.float32(0.0))
+            first = _first_from(items, other_starts[feature], last, item)
+            if unit:
+                for place in range(first, last):
+                    row[items[place]] += weight
+            else:
+                for place in range(first, last):
+                    row[items[place]] += weight * max(values[place], np.float32(0.0))
         for column in range(item, len(row)):
             row[column] *= item_factors[item] * item_factors[column]
 
 
-def gram(mine, other, feature_weights, item_factors, n_jobs=1):
+def gram(mine, other, feature_weights, item_factors, n_jobs=1, *, unit=False):
     """Return weighted co-occurrence ``f_i f_j sum_u a_u w_ui w_uj``: the upper triangle, dense.
 
     Parameters
@@ -56,6 +61,8 @@ def gram(mine, other, feature_weights, item_factors, n_jobs=1):
     item_factors : ndarray of shape (n_items,)
         The f_i.
     n_jobs : int or None
+    unit : bool
+        Every value is 1: they are not read.
 
     Returns
     -------
@@ -67,7 +74,9 @@ def gram(mine, other, feature_weights, item_factors, n_jobs=1):
     feature_weights = np.ascontiguousarray(feature_weights, dtype=np.float32)
     item_factors = np.ascontiguousarray(item_factors, dtype=np.float32)
     run_sharded(
-        lambda start, stop: _gram(start, stop, mine, other, feature_weights, item_factors, matrix),
+        lambda start, stop: _gram(
+            start, stop, mine, other, unit, feature_weights, item_factors, matrix
+        ),
         gram_work(mine, other) + n_items,
         n_jobs,
     )

@@ -11,17 +11,19 @@ evidence count nothing; for ratings (`offsets` given), w = 1 and t = v - offset_
 import numpy as np
 
 from ecomrec._parallel import run_sharded
-from ecomrec.kernels._blas import spotrf, spotrs, ssyrk
+from ecomrec.kernels._blas import add_products, factorize_and_solve
 from ecomrec.kernels._jit import dense_jit, jit
 
 NO_OFFSETS = np.empty(0, dtype=np.float32)
+# Numbers in a buffer for the factors of a row's entries, one for each thread: 16 MB. Rows that are
+# longer come in parts.
+_ROOM = 1 << 22
 # Rows of a block whose Gram matrix or rotation is one product: results do not depend on threads.
 _BLOCK = 8192
 # A Cholesky factor needs a positive diagonal even where nothing regularises.
-_LEAST_RIDGE = 1e-10
+LEAST_RIDGE = 1e-10
 # Steps end when what is left is this share of what was wrong: float32 can do no better.
 _SMALL = 1e-12
-_LOWER, _PLAIN, _TRANSPOSED = ord("L"), ord("N"), ord("T")
 
 
 @jit
@@ -53,66 +55,58 @@ def _product(rows, e, low, high, x):
 
 
 @dense_jit
-def _add_row(total, factor, rows, e, low, high):
-    for f in range(low, high):
-        total[f] += factor * rows[e, f]
+def _is_finite(x):
+    total = np.float32(0.0)
+    for f in range(len(x)):
+        total += np.float32(0.0) * x[f]
+    return total == 0
 
 
 @dense_jit
-def _solve_block(
-    low, high, size, rows, weights, targets, gram, diagonal, ridge, x, scaled, system, right,
-    flags, sizes, reals,
-):  # fmt: skip
-    """Minimise over x[low:high]; the other factors of x are in the targets already.
+def _start_block(low, high, gram, ridge, system, right):
+    d = high - low
+    for f in range(d):
+        right[f] = 0.0
+        for g in range(d):
+            system[f * d + g] = gram[low + f, low + g]
+        system[f * d + f] += ridge
 
-    With fewer entries than factors and a diagonal gram D (ridge in it), by the dual:
+
+@dense_jit
+def _add_to_block(
+    low, high, size, rows, weights, left, scaled, system, right, flags, sizes, reals
+):
+    d = high - low
+    for e in range(size):
+        root, factor = np.sqrt(weights[e]), weights[e] * left[e]
+        for f in range(d):
+            scaled[e * d + f] = root * rows[e, low + f]
+            right[f] += factor * rows[e, low + f]
+    add_products(d, size, False, scaled, system, flags, sizes, reals)
+
+
+@dense_jit
+def _solve_dual(
+    low, high, size, rows, weights, left, gram, ridge, x, scaled, system, right, flags, sizes,
+    reals,
+):  # fmt: skip
+    """Solve for few entries, with a diagonal gram D (ridge in it).
+
     x = D^-1 Z' W^1/2 (I + W^1/2 Z D^-1 Z' W^1/2)^-1 W^1/2 t.
     """
     d = high - low
-    dual = diagonal and size < d
-    n = size if dual else d
     for e in range(size):
         root = np.sqrt(weights[e])
+        right[e] = root * left[e]
         for f in range(low, high):
-            scaled[e * d + f - low] = root * rows[e, f]
-        if dual:
-            for f in range(low, high):
-                scaled[e * d + f - low] /= np.sqrt(gram[f, f] + ridge)
-    if dual:
-        for e in range(size):
-            right[e] = np.sqrt(weights[e]) * targets[e]
-        for at in range(n * n):
-            system[at] = 0.0
-        for at in range(n):
-            system[at * n + at] = 1.0
-    else:
-        for f in range(d):
-            right[f] = 0.0
-            for g in range(d):
-                system[f * n + g] = gram[low + f, low + g]
-            system[f * n + f] += ridge
-        for e in range(size):
-            factor = weights[e] * targets[e]
-            for f in range(d):
-                right[f] += factor * rows[e, low + f]
-    flags[0], flags[1] = _LOWER, _TRANSPOSED if dual else _PLAIN
-    sizes[0], sizes[1], sizes[2], sizes[3], sizes[4] = n, d if dual else size, d, 1, 0
-    reals[0] = 1.0
-    ssyrk(
-        flags[0:].ctypes, flags[1:].ctypes, sizes[0:].ctypes, sizes[1:].ctypes, reals.ctypes,
-        scaled.ctypes, sizes[2:].ctypes, reals.ctypes, system.ctypes, sizes[0:].ctypes,
-    )  # fmt: skip
-    spotrf(flags.ctypes, sizes[0:].ctypes, system.ctypes, sizes[0:].ctypes, sizes[4:].ctypes)
-    if sizes[4] != 0:
+            scaled[e * d + f - low] = root * rows[e, f] / np.sqrt(gram[f, f] + ridge)
+    for at in range(size * size):
+        system[at] = 0.0
+    for at in range(size):
+        system[at * size + at] = 1.0
+    add_products(size, d, True, scaled, system, flags, sizes, reals)
+    if not factorize_and_solve(size, system, right, flags, sizes):
         return False
-    spotrs(
-        flags.ctypes, sizes[0:].ctypes, sizes[3:].ctypes, system.ctypes, sizes[0:].ctypes,
-        right.ctypes, sizes[0:].ctypes, sizes[4:].ctypes,
-    )  # fmt: skip
-    if not dual:
-        for f in range(d):
-            x[low + f] = right[f]
-        return True
     for f in range(low, high):
         x[f] = 0.0
     for e in range(size):
@@ -127,69 +121,98 @@ def _solve_block(
 @jit
 def _solve_rows(
     start, stop, numbers, store, scale, offsets, factors, gram, diagonal, ridges, block_size, warm,
-    solved, failed,
+    most, solved, failed,
 ):  # fmt: skip
     starts, lengths, columns, values = store
     d = factors.shape[1]
     longest = 1
     for position in range(start, stop):
         longest = max(longest, lengths[numbers[position]])
+    longest = min(longest, most)
     rows = np.empty((longest, d), dtype=np.float32)
-    scaled = np.empty(longest * min(block_size, d), dtype=np.float32)
+    scaled = np.empty(longest * block_size, dtype=np.float32)
     weights = np.empty(longest, dtype=np.float32)
     targets = np.empty(longest, dtype=np.float32)
-    widest = min(block_size, d)
-    system = np.empty(widest * widest, dtype=np.float32)
-    right = np.empty(widest, dtype=np.float32)
-    flags, sizes = np.empty(2, dtype=np.uint8), np.empty(5, dtype=np.int32)
+    left = np.empty(longest, dtype=np.float32)
+    system = np.empty(block_size * block_size, dtype=np.float32)
+    right = np.empty(block_size, dtype=np.float32)
+    flags, sizes = np.empty(2, dtype=np.uint8), np.empty(3, dtype=np.int32)
     reals = np.empty(1, dtype=np.float32)
     for position in range(start, stop):
         row = numbers[position]
-        x = solved[position]
-        size = _gather(
-            starts[row], lengths[row], columns, values, scale, offsets, factors, rows, weights,
-            targets,
-        )  # fmt: skip
-        if size == 0:
+        first, length = starts[row], lengths[row]
+        x, ridge = solved[position], ridges[position]
+        if not warm:
             x[:] = 0.0
-            continue
-        if warm:
-            for e in range(size):
-                targets[e] -= _product(rows, e, 0, d, x)
-        else:
-            x[:] = 0.0
+        size = 0
         for low in range(0, d, block_size):
             high = min(low + block_size, d)
-            if warm:
+            found, dual = 0, False
+            # A row that is longer than the buffers comes in parts, again for each block.
+            for begin in range(0, length, most):
+                if low == 0 or length > most:
+                    size = _gather(
+                        first + begin, min(most, length - begin), columns, values, scale, offsets,
+                        factors, rows, weights, targets,
+                    )  # fmt: skip
                 for e in range(size):
-                    targets[e] += _product(rows, e, low, high, x)
-            fine = _solve_block(
-                low, high, size, rows, weights, targets, gram, diagonal, ridges[position], x,
-                scaled, system, right, flags, sizes, reals,
-            )  # fmt: skip
-            if not fine:
+                    left[e] = targets[e]
+                    if low > 0:
+                        left[e] -= _product(rows, e, 0, low, x)
+                    if warm and high < d:
+                        left[e] -= _product(rows, e, high, d, x)
+                dual = diagonal and length <= most and 0 < size < high - low
+                if not dual:
+                    if found == 0:
+                        _start_block(low, high, gram, ridge, system, right)
+                    _add_to_block(
+                        low, high, size, rows, weights, left, scaled, system, right, flags, sizes,
+                        reals,
+                    )  # fmt: skip
+                found += size
+            if found == 0:
+                x[:] = 0.0
+                break
+            if dual:
+                fine = _solve_dual(
+                    low, high, size, rows, weights, left, gram, ridge, x, scaled, system, right,
+                    flags, sizes, reals,
+                )  # fmt: skip
+            else:
+                fine = factorize_and_solve(high - low, system, right, flags, sizes)
+                for f in range(low, high):
+                    x[f] = right[f - low]
+            if not fine or not _is_finite(x):
                 failed[0] = 1
-            if high < d:
-                for e in range(size):
-                    targets[e] -= _product(rows, e, low, high, x)
 
 
 @dense_jit
-def _descend(size, d, rows, weights, targets, gram, ridge, n_steps, x, scratch):
-    """Preconditioned conjugate gradients from x; gram is diagonal."""
+def _descend(
+    first, length, most, columns, values, scale, offsets, factors, rows, weights, targets, gram,
+    ridge, n_steps, x, scratch,
+):  # fmt: skip
+    """Preconditioned conjugate gradients from x, with a diagonal gram; whether all went well."""
+    d = factors.shape[1]
     residual, direction, product, inverse = scratch[0], scratch[1], scratch[2], scratch[3]
     for f in range(d):
         inverse[f] = gram[f, f] + ridge
         residual[f] = -inverse[f] * x[f]
-    for e in range(size):
-        error = np.float32(0.0)
-        for f in range(d):
-            error += rows[e, f] * x[f]
-        error = weights[e] * (targets[e] - error)
-        weight = weights[e]
-        for f in range(d):
-            residual[f] += error * rows[e, f]
-            inverse[f] += weight * rows[e, f] * rows[e, f]
+    size, found = 0, 0
+    for begin in range(0, length, most):
+        size = _gather(
+            first + begin, min(most, length - begin), columns, values, scale, offsets, factors,
+            rows, weights, targets,
+        )  # fmt: skip
+        found += size
+        for e in range(size):
+            weight = weights[e]
+            error = weight * (targets[e] - _product(rows, e, 0, d, x))
+            for f in range(d):
+                residual[f] += error * rows[e, f]
+                inverse[f] += weight * rows[e, f] * rows[e, f]
+    if found == 0:
+        x[:] = 0.0
+        return True
     slope = np.float32(0.0)
     for f in range(d):
         inverse[f] = np.float32(1.0) / inverse[f]
@@ -201,13 +224,16 @@ def _descend(size, d, rows, weights, targets, gram, ridge, n_steps, x, scratch):
             break
         for f in range(d):
             product[f] = (gram[f, f] + ridge) * direction[f]
-        for e in range(size):
-            change = np.float32(0.0)
-            for f in range(d):
-                change += rows[e, f] * direction[f]
-            change *= weights[e]
-            for f in range(d):
-                product[f] += change * rows[e, f]
+        for begin in range(0, length, most):
+            if length > most:
+                size = _gather(
+                    first + begin, min(most, length - begin), columns, values, scale, offsets,
+                    factors, rows, weights, targets,
+                )  # fmt: skip
+            for e in range(size):
+                change = weights[e] * _product(rows, e, 0, d, direction)
+                for f in range(d):
+                    product[f] += change * rows[e, f]
         curvature = np.float32(0.0)
         for f in range(d):
             curvature += direction[f] * product[f]
@@ -221,34 +247,31 @@ def _descend(size, d, rows, weights, targets, gram, ridge, n_steps, x, scratch):
         slope = left
         for f in range(d):
             direction[f] = inverse[f] * residual[f] + momentum * direction[f]
+    return np.isfinite(slope) and _is_finite(x)
 
 
 @jit
 def _descend_rows(
-    start, stop, numbers, store, scale, offsets, factors, gram, ridges, n_steps, solved
-):
+    start, stop, numbers, store, scale, offsets, factors, gram, ridges, n_steps, most, solved,
+    failed,
+):  # fmt: skip
     starts, lengths, columns, values = store
-    d = factors.shape[1]
     longest = 1
     for position in range(start, stop):
         longest = max(longest, lengths[numbers[position]])
-    rows = np.empty((longest, d), dtype=np.float32)
+    longest = min(longest, most)
+    rows = np.empty((longest, factors.shape[1]), dtype=np.float32)
     weights = np.empty(longest, dtype=np.float32)
     targets = np.empty(longest, dtype=np.float32)
-    scratch = np.empty((4, d), dtype=np.float32)
+    scratch = np.empty((4, factors.shape[1]), dtype=np.float32)
     for position in range(start, stop):
         row = numbers[position]
-        size = _gather(
-            starts[row], lengths[row], columns, values, scale, offsets, factors, rows, weights,
-            targets,
+        fine = _descend(
+            starts[row], lengths[row], most, columns, values, scale, offsets, factors, rows,
+            weights, targets, gram, ridges[position], n_steps, solved[position], scratch,
         )  # fmt: skip
-        if size == 0:
-            solved[position] = 0.0
-            continue
-        _descend(
-            size, d, rows, weights, targets, gram, ridges[position], n_steps, solved[position],
-            scratch,
-        )  # fmt: skip
+        if not fine:
+            failed[0] = 1
 
 
 def solve(
@@ -285,37 +308,43 @@ def solve(
     -------
     ndarray of shape (n, n_factors), float32
         Zeros for rows without evidence.
+
+    Raises
+    ------
+    FloatingPointError
+        A row's problem has no solution, or none that float32 can hold.
     """
     d = factors.shape[1]
     factors = np.ascontiguousarray(factors, dtype=np.float32)
     gram = np.ascontiguousarray(gram, dtype=np.float32)
     offsets = np.ascontiguousarray(offsets, dtype=np.float32)
-    ridges = np.maximum(ridges, _LEAST_RIDGE).astype(np.float32)
-    solved = np.empty((len(numbers), d), dtype=np.float32) if warm is None else warm.copy()
+    ridges = np.maximum(ridges, LEAST_RIDGE).astype(np.float32)
+    most = max(_ROOM // d, d)
+    first = np.zeros((len(numbers), d), dtype=np.float32) if warm is None else warm
+    solved = np.array(first, dtype=np.float32, order="C")
     lengths = store[1][numbers].astype(np.float64)
+    failed = np.zeros(1, dtype=np.int64)
     if n_steps:
-        solved = np.zeros_like(solved) if warm is None else solved
         run_sharded(
             lambda start, stop: _descend_rows(
                 start, stop, numbers, store, np.float32(scale), offsets, factors, gram, ridges,
-                n_steps, solved,
+                n_steps, most, solved, failed,
             ),
             (lengths + 1) * (4 * d * (n_steps + 1)),
             n_jobs,
         )  # fmt: skip
-        return solved
-    failed = np.zeros(1, dtype=np.int64)
-    width = min(block_size or d, d)
-    narrow = np.minimum(lengths, width)
-    run_sharded(
-        lambda start, stop: _solve_rows(
-            start, stop, numbers, store, np.float32(scale), offsets, factors, gram, diagonal,
-            ridges, width, warm is not None, solved, failed,
-        ),
-        (lengths + 1) * (narrow + 8) * d,
-        n_jobs,
-    )  # fmt: skip
-    if failed[0] or not np.isfinite(solved).all():
+    else:
+        width = min(block_size or d, d)
+        narrow = np.minimum(lengths, width)
+        run_sharded(
+            lambda start, stop: _solve_rows(
+                start, stop, numbers, store, np.float32(scale), offsets, factors, gram, diagonal,
+                ridges, width, warm is not None, most, solved, failed,
+            ),
+            (lengths + 1) * (narrow + 8) * d,
+            n_jobs,
+        )  # fmt: skip
+    if failed[0]:
         raise FloatingPointError(
             "a least-squares problem has no finite solution in single precision. Raise "
             "regularization, or scale the weights down."
@@ -325,29 +354,33 @@ def solve(
 
 def gram(factors, n_jobs=1):
     """Return factors' products with each other: float64 of shape (n_factors, n_factors)."""
-    bounds = np.arange(0, len(factors) + _BLOCK, _BLOCK)
-    n_blocks, d = len(bounds) - 1, factors.shape[1]
-    parts = np.zeros((max(n_blocks, 1), d, d), dtype=np.float32)
+    d = factors.shape[1]
+    parts = np.zeros((-(-len(factors) // _BLOCK), d, d), dtype=np.float32)
 
-    def multiply(start, stop):
-        for block in range(start, stop):
-            part = factors[bounds[block] : bounds[block + 1]]
-            np.matmul(part.T, part, out=parts[block])
+    def multiply(block, rows):
+        np.matmul(factors[rows].T, factors[rows], out=parts[block])
 
-    run_sharded(multiply, np.full(n_blocks, float(_BLOCK) * d * d), n_jobs)
+    _in_blocks(multiply, len(factors), d * d, n_jobs)
     return parts.sum(axis=0, dtype=np.float64)
 
 
 def rotate(factors, rotation, n_jobs=1):
-    """Return ``factors @ rotation``, in blocks of rows that do not depend on threads."""
+    """Return ``factors @ rotation``, float32."""
     turned = np.empty_like(factors)
-    bounds = np.arange(0, len(factors) + _BLOCK, _BLOCK)
     rotation = rotation.astype(np.float32)
 
-    def multiply(start, stop):
-        for block in range(start, stop):
-            part = slice(bounds[block], bounds[block + 1])
-            np.matmul(factors[part], rotation, out=turned[part])
+    def multiply(block, rows):
+        np.matmul(factors[rows], rotation, out=turned[rows])
 
-    run_sharded(multiply, np.full(len(bounds) - 1, float(_BLOCK) * rotation.size), n_jobs)
+    _in_blocks(multiply, len(factors), rotation.size, n_jobs)
     return turned
+
+
+def _in_blocks(multiply, n, cost, n_jobs):
+    """Call `multiply(block, rows)` for blocks of rows that do not depend on threads."""
+
+    def run(start, stop):
+        for block in range(start, stop):
+            multiply(block, slice(block * _BLOCK, (block + 1) * _BLOCK))
+
+    run_sharded(run, np.full(-(-n // _BLOCK), float(_BLOCK) * cost), n_jobs)

@@ -9,13 +9,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ecomrec._parallel import run_sharded
+from ecomrec._parallel import n_threads, run_sharded
 from ecomrec.kernels._jit import dense_jit, jit
 from ecomrec.kernels.ranking import best_first, offer
 
 _LARGEST = 127
 # Items whose bounds are compared at once.
 _CHUNK = 128
+# Bytes of codes from which a second thread is worth its start.
+_PART = 16_000_000
 # Rows below are all remainder, rows above are of unknown length: float32 would lose its precision.
 _TINY, _HUGE = np.float32(1e-30), np.float32(1e30)
 # 16 roundings of float32, and more than float32 loses where it runs out of exponents.
@@ -49,24 +51,28 @@ def _quantize(start, stop, factors, codes, scales, residuals):
     for row in range(start, stop):
         factor, code = factors[row], codes[row]
         top = np.float32(0)
+        finite = True
         for at in range(len(factor)):
             top = max(top, abs(factor[at]))
+            finite &= abs(factor[at]) < np.inf
         scale = top / np.float32(_LARGEST)
-        inverse = np.float32(1) / scale
-        if not (scale > _TINY and scale < _HUGE):
-            scale = inverse = np.float32(0)
+        if not (finite and scale < _HUGE):
+            # Of any length: always a candidate.
+            code[:] = 0
+            scales[row], residuals[row] = np.float32(0), np.float32(np.inf)
+            continue
+        inverse = np.float32(0)
+        if scale > _TINY:
+            inverse = np.float32(1) / scale
+        else:
+            scale = np.float32(0)
         missed = 0.0
         for at in range(len(factor)):
             rounded = np.rint(factor[at] * inverse)
             code[at] = np.int8(rounded)
             rest = np.float64(factor[at]) - np.float64(scale) * np.float64(rounded)
             missed += rest * rest
-        # NaN and infinity, and what is too long for float32, are of any length.
-        missed = math.sqrt(missed) * (1 + 1e-6) + 1e-44
-        if not missed < 1e37:
-            scale, missed = np.float32(0), np.inf
-            code[:] = 0
-        scales[row], residuals[row] = scale, missed
+        scales[row], residuals[row] = scale, math.sqrt(missed) * (1 + 1e-6) + 1e-44
 
 
 def quantize(factors, n_jobs=1):
@@ -210,6 +216,8 @@ def _bound(codes, scales, residuals, query, step, slack, length, floor, sums, up
 def _search(
     start,
     stop,
+    low,
+    high,
     vectors,
     factors,
     weights,
@@ -223,19 +231,19 @@ def _search(
     items,
     scores,
 ):
-    n, width = codes.shape
-    k = items.shape[1]
+    width, k = codes.shape[1], items.shape[1]
     query = np.empty(width, dtype=np.int16)
     sums, uppers = np.empty(_CHUNK, dtype=np.int32), np.empty(_CHUNK, dtype=np.float32)
     lowers, lower_items = np.empty(k, dtype=np.float32), np.empty(k, dtype=np.int32)
-    found, reach = np.empty(n, dtype=np.int32), np.empty(n, dtype=np.float32)
+    found = np.empty(high - low, dtype=np.int32)
+    reach = np.empty(high - low, dtype=np.float32)
     for row in range(start, stop):
         vector = vectors[row]
         step, slack, length = _quantize_query(vector, query)
         n_found = size = 0
         floor = np.float32(-np.inf)
-        for first in range(0, n, _CHUNK):
-            last = min(first + _CHUNK, n)
+        for first in range(low, high, _CHUNK):
+            last = min(first + _CHUNK, high)
             if not _bound(
                 codes[first:last],
                 scales[first:last],
@@ -258,9 +266,9 @@ def _search(
                 found[n_found], reach[n_found] = item, upper
                 n_found += 1
                 doubt = scales[item] * slack + residuals[item] * length + _UNDERFLOW
-                lower = upper - np.float32(2) * doubt
-                if not lower > -np.inf:
-                    lower = np.float32(-np.inf)
+                lower = np.float32(-np.inf)
+                if doubt < np.inf and upper < np.inf:
+                    lower = upper - np.float32(2) * doubt
                 size = offer(lowers, lower_items, size, k, lower, item)
                 if size == k:
                     floor = lowers[0]
@@ -298,29 +306,32 @@ def search(vectors, factors, codes, k, mask, weights, n_jobs):
     -------
     items, scores : ndarray of shape (n_rows, k), int32 and float32
     """
-    items = np.empty((len(vectors), k), dtype=np.int32)
-    scores = np.empty((len(vectors), k), dtype=np.float32)
     scales, residuals = codes.scales, codes.residuals
     if len(weights):
         scales, residuals = scales * weights, residuals * weights
-    run_sharded(
-        lambda start, stop: _search(
-            start,
-            stop,
-            vectors,
-            factors,
-            weights,
-            codes.codes,
-            scales,
-            residuals,
-            codes.scales,
-            mask.allowed,
-            mask.excluded,
-            mask.excluded_at,
-            items,
-            scores,
-        ),
-        np.full(len(vectors), codes.codes.size // 8),
-        n_jobs,
-    )
-    return items, scores
+    arrays = vectors, factors, weights, codes.codes, scales, residuals, codes.scales
+    rules = mask.allowed, mask.excluded, mask.excluded_at
+    n, (n_items, n_factors) = len(vectors), codes.codes.shape
+    n_parts = 1
+    if n == 1:
+        n_parts = int(max(1, min(n_threads(n_jobs), codes.codes.size // _PART)))
+    items = np.empty((n_parts * n, k), dtype=np.int32)
+    scores = np.empty((n_parts * n, k), dtype=np.float32)
+    if n_parts == 1:
+        work = np.full(n, n_items * n_factors // 8)
+        run_sharded(
+            lambda start, stop: _search(start, stop, 0, n_items, *arrays, *rules, items, scores),
+            work,
+            n_jobs,
+        )
+        return items, scores
+    bounds = n_items * np.arange(n_parts + 1) // n_parts
+
+    def search_parts(start, stop):
+        for part in range(start, stop):
+            inside, own = bounds[part : part + 2], slice(part, part + 1)
+            _search(0, 1, *inside, *arrays, *rules, items[own], scores[own])
+
+    run_sharded(search_parts, np.full(n_parts, codes.codes.size), n_jobs)
+    best = np.lexsort((items.ravel(), -scores.ravel()))[:k]
+    return items.ravel()[best][None], scores.ravel()[best][None]

@@ -8,8 +8,13 @@ from ecomrec.base import BaseRecommender
 
 # A name in brackets limits an exception to models on which that parameter is not at its default.
 _FROZEN = "averages over the whole shop stay as they were until refresh()"
+_STAY = {"check_partial_fit_equals_fit": "weights between items stay as they were until refresh()"}
 EXCEPTIONS: dict[str, dict[str, str]] = {
+    "EASE": _STAY,
+    "GraphFilter": _STAY,
+    "SLIM": _STAY,
     "ALS": {"check_partial_fit_equals_fit": "only the rows that a batch touches move"},
+    "BPR": {"check_partial_fit_equals_fit": "items known at the fit stay until refresh()"},
     "Popularity": {
         "check_recovers_checkerboard": "everyone gets the same list: it does not personalise",
     },
@@ -18,6 +23,7 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
         "check_history_joins_stored_events": "a visitor without an account has no group",
     },
     "ItemKNN(weighting)": {"check_partial_fit_equals_fit": _FROZEN},
+    "PureSVD": {"check_partial_fit_equals_fit": "directions stay until refresh()"},
     "SVD": {"check_partial_fit_equals_fit": "only the rows that a batch touches move"},
     "UserKNN(weighting)": {"check_partial_fit_equals_fit": _FROZEN},
 }

@@ -88,7 +88,12 @@ def check_items_without_evidence_come_by_popularity(model: BaseRecommender) -> N
         counts = dict(zip(shop.item_ids.tolist(), (matrix > 0).sum(axis=0).tolist(), strict=True))
         place = {item: number for number, item in enumerate(shop.item_ids.tolist())}
         for row in filled(everything(fitted)):
-            rest = [(-counts[item], place[item]) for item, score in row if score == 0]
+            # A sum that cancelled, or vectors at right angles, is evidence that comes to nothing.
+            rest = [
+                (-counts[item], place[item])
+                for item, score in row
+                if score == 0 and (counts[item] == 0 or not model._score_unit)
+            ]
             assert rest == sorted(rest), f"{row} does not end by popularity {counts}."
 
     for_all(holds, logs(model))

@@ -23,15 +23,15 @@ def gram_twin(
     matrix, _ = dense(mine, len(other[0]))
     positive = np.maximum(matrix, 0)
     products = (positive * feature_weights) @ positive.T
-    result: np.ndarray = np.triu(products * np.outer(item_factors, item_factors))
-    return result.astype(np.float32)
+    upper = np.triu(products * np.outer(item_factors, item_factors))
+    return np.asarray(upper, dtype=np.float32)
 
 
 def mirror_scaled_twin(matrix: np.ndarray, left: np.ndarray, right: np.ndarray) -> np.ndarray:
     """Mirror the upper triangle, and multiply rows and columns."""
     upper = np.triu(matrix).astype(np.float64)
     whole: np.ndarray = upper + np.triu(upper, 1).T
-    return (left[:, None] * whole * right).astype(np.float32)
+    return np.asarray(left[:, None] * whole * right, dtype=np.float32)
 
 
 def dense_scores_twin(profiles: Arrays, matrix: np.ndarray) -> np.ndarray:
