@@ -31,6 +31,7 @@ def main() -> None:
     one.add_argument("--rows", type=int, nargs="+", help="sizes, instead of 1M to 50M")
     commands.add_parser("svd", help="SVD and scikit-surprise")
     commands.add_parser("linear", help="EASE and the inverse; linear models tuned on ml-1m")
+    commands.add_parser("others", help="PureSVD and BPR beside their peers")
     commands.add_parser("retrieval", help="finding the best items, and bare BLAS", add_help=False)
     commands.add_parser("page", help="write docs/benchmarks.rst from the results")
     commands.add_parser("floors", help="tuned quality on ml-1m and ml-100k")
@@ -57,6 +58,10 @@ def main() -> None:
         from benchmarks import linear
 
         print(linear.write_time(), linear.write_tuned(), sep="\n")
+    elif asked.command == "others":
+        from benchmarks import factors_other
+
+        print(factors_other.write(), factors_other.tune(), sep="\n")
     elif asked.command == "retrieval":
         from benchmarks import retrieval
 

@@ -1,8 +1,8 @@
 """PureSVD beside SciPy and scikit-learn, BPR beside implicit: in turn, in one process, on ml-1m.
 
-``python -m benchmarks.factors_other`` writes ``results/factors-other.json``; it needs implicit
-beside ecomrec. With ``tune`` both models are searched on a tenth of the train rows, and the test
-rows are looked at once for each.
+``python -m benchmarks.factors_other [repeats]`` writes ``results/factors-other.json``; it needs
+implicit beside ecomrec. With ``tune`` both models are searched on a tenth of the train rows, and
+the test rows are looked at once for each.
 """
 
 import json
@@ -66,6 +66,7 @@ def decompositions() -> dict[str, Callable[[Interactions], np.ndarray]]:
 def rankers() -> dict[str, Callable[..., np.ndarray]]:
     """Return ways from a log to the lists of its test users; the fit alone is timed."""
     from implicit.cpu.bpr import BayesianPersonalizedRanking
+    from scipy.sparse import csr_matrix
 
     def ours(**params: Any) -> Callable[..., np.ndarray]:
         def run(log: Log, took: dict[str, float]) -> np.ndarray:
@@ -79,7 +80,7 @@ def rankers() -> dict[str, Callable[..., np.ndarray]]:
     def theirs(**params: Any) -> Callable[..., np.ndarray]:
         def run(log: Log, took: dict[str, float]) -> np.ndarray:
             shop = Interactions.from_table(log.train())
-            matrix = shop.to_scipy().tocsr()
+            matrix = csr_matrix(shop.to_scipy())
             model = BayesianPersonalizedRanking(
                 N_FACTORS, **params, num_threads=THREADS, random_state=0
             )
@@ -92,7 +93,7 @@ def rankers() -> dict[str, Callable[..., np.ndarray]]:
 
     return {
         "ecomrec": ours(),
-        "ecomrec, uniform rivals, 2 epochs": ours(n_candidates=1, max_iter=2),
+        "ecomrec, uniform rivals, 3 epochs": ours(n_candidates=1, max_iter=3),
         "ecomrec, uniform rivals": ours(n_candidates=1),
         "implicit, its defaults": theirs(),
         "implicit, learning_rate=0.05": theirs(learning_rate=0.05, iterations=50),
@@ -114,6 +115,7 @@ def write(repeats: int = 3) -> Path:
             if turn >= 0:
                 took.setdefault(f"SVD: {name}", []).append(clock["fit_s"])
                 found[f"SVD: {name}"] = {"squares": float(np.sum(np.square(values)))}
+                print(f"{name}: {clock['fit_s']:.2f} s", flush=True)
         for name, rank in rankers().items():
             clock = {}
             now = tiny() if turn < 0 else log
@@ -124,6 +126,7 @@ def write(repeats: int = 3) -> Path:
                     items, log.targets(), log.test_users, log.test_items
                 )
                 found[f"BPR: {name}"] = {"recall": recall, "ndcg": ndcg}
+                print(f"{name}: {clock['fit_s']:.2f} s, NDCG {ndcg:.4f}", flush=True)
     for name, figures in found.items():
         figures["seconds"] = float(np.median(took[name]))
         print(name, {key: round(value, 4) for key, value in figures.items()}, flush=True)
@@ -166,4 +169,4 @@ def _written(name: str, report: dict[str, Any]) -> Path:
 
 
 if __name__ == "__main__":
-    tune() if "tune" in sys.argv[1:] else write()
+    tune() if "tune" in sys.argv[1:] else write(*map(int, sys.argv[1:]))

@@ -1010,9 +1010,14 @@ used = 0
 for name in model_names():
     estimator = find_model(name)[1]
     for frame in frames:
-        targets = ["ranking", "rating"] if "rating" in frame and "target" in estimator._param_rules else [None]
-        for target in targets:
-            model = estimator() if target is None else estimator(target=target)
+        switches = [{}]
+        if "rating" in frame:
+            rating = {"target": "rating", "feedback": "explicit"}
+            switches += [{n: v} for n, v in rating.items() if n in estimator._param_rules]
+        elif estimator()._values() == "rating":
+            continue
+        for switch in switches:
+            model = estimator(**switch)
             items = shop.items.assign(available=True) if frame is events else shop.items
             model.fit(frame[:2000], items=items, users=shop.users)
             with tempfile.TemporaryDirectory() as folder:

@@ -7,7 +7,7 @@ import scipy.sparse as sp
 from sklearn.linear_model import ElasticNet
 
 import ecomrec
-from ecomrec.cf import EASE, SLIM, GraphFilter, _linear
+from ecomrec.cf import EASE, SLIM, GraphFilter, _linear, ease
 from ecomrec.datasets import load_online_retail, make_shop
 
 MODELS = [EASE(), SLIM(), GraphFilter(), GraphFilter(kind="turbo")]
@@ -23,7 +23,7 @@ def shop():
 
 
 def dense(weights):
-    return weights.toarray() if sp.issparse(weights) else np.asarray(weights)
+    return sp.csr_array(weights).toarray() if sp.issparse(weights) else np.asarray(weights)
 
 
 @pytest.mark.parametrize("dropout", [0.0, 0.4])
@@ -59,6 +59,23 @@ def test_regularization_follows_the_events_if_it_is_not_given(shop):
     assert heavier.regularization_ == pytest.approx(100 * model.regularization_)
     np.testing.assert_allclose(model.item_weights_, heavier.item_weights_, rtol=1e-4, atol=1e-6)
     assert EASE(7).fit(shop).regularization_ == 7.0
+
+
+@pytest.mark.parametrize("n", [1, 7, 14, 40])
+def test_blocks_are_inverted_like_the_whole(n):
+    factor = np.random.default_rng(n).random((3 * n, n))
+    matrix = (factor.T @ factor + np.eye(n)).astype(np.float32)
+    expected = np.linalg.inv(matrix.astype(np.float64))
+    upper = np.triu(matrix)
+    assert ease.invert_upper(upper, block=7)
+    np.testing.assert_allclose(np.triu(upper), np.triu(expected), rtol=1e-3, atol=1e-5)
+    assert not ease.invert_upper(-matrix, block=7)
+
+
+def test_large_catalogues_are_inverted_in_blocks(shop, monkeypatch):
+    whole = EASE().fit(shop).item_weights_
+    monkeypatch.setattr(ease, "_WHOLE", 3)
+    np.testing.assert_allclose(EASE().fit(shop).item_weights_, whole, rtol=1e-4, atol=1e-6)
 
 
 def test_ease_says_when_nothing_can_be_inverted():
@@ -119,7 +136,9 @@ def normalised(shop, alpha, beta):
 
 @pytest.mark.parametrize("order", [1, 2])
 def test_turbo_is_the_equation_of_the_paper(shop, order):
-    model = GraphFilter(kind="turbo", alpha=0.6, power=0.7, order=order).fit(shop)
+    model = GraphFilter(kind="turbo", alpha=0.6, item_damping=None, power=0.7, order=order).fit(
+        shop
+    )
     matrix = normalised(shop, 0.6, 0.4)
     first = (matrix.T @ matrix) ** 0.7
     expected = first if order == 1 else 2 * first - first @ first
@@ -129,7 +148,7 @@ def test_turbo_is_the_equation_of_the_paper(shop, order):
 
 @pytest.mark.parametrize("regularization", [0.0, 0.1])
 def test_gf_is_the_equation_of_the_paper(shop, regularization):
-    model = GraphFilter(n_factors=3, regularization=regularization).fit(shop)
+    model = GraphFilter(item_damping=None, n_factors=3, regularization=regularization).fit(shop)
     matrix = normalised(shop, 0.5, 0.5)
     _, values, vectors = np.linalg.svd(matrix, full_matrices=False)
     passing = values[:3] ** 2 / (values[:3] ** 2 + regularization)

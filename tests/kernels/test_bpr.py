@@ -50,15 +50,15 @@ def test_an_epoch_takes_the_steps_of_its_twin(threads, n_candidates, given_rows,
     bounds = (n_users * np.arange(n_blocks + 1) / n_blocks).astype(np.int64)
     blocks = np.empty(n_items, dtype=np.int32)
     blocks[pool] = np.repeat(np.arange(n_blocks), np.diff(members))
-    seeds = rng.integers(2**63, size=(n_blocks, n_blocks)).astype(np.uint64)
+    seeds = rng.integers(2**32, size=(n_blocks, n_blocks))
     start = normal(seed, n_users, 3), normal(seed + 1, n_items, 3), normal(seed + 2, n_items)
     plan = rng.permutation(n_users), bounds, blocks, pool, members, store, 1.5
     settings = n_candidates, 0.1, 0.02, seeds
 
     def learned(n_jobs):
-        held = tuple(values.copy() for values in start)
-        bpr.learn_epoch(*plan, *held, *settings, n_jobs)
-        return held
+        users, items, biases = (values.copy() for values in start)
+        bpr.learn_epoch(*plan, users, items, biases, *settings, n_jobs)
+        return users, items, biases
 
     for one, two in zip(threads(learned), learn_epoch_twin(*plan, *start, *settings), strict=True):
         np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-5)

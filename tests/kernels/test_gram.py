@@ -141,8 +141,8 @@ def test_long_rows_are_searched_rather_than_read():
     # The row of item 0 is more than eight times as long as the list of candidates.
     n = 40
     shared = np.ones((n, n), dtype=np.float32) - np.eye(n, dtype=np.float32)
-    rows = sp.csr_array(shared)
-    rows = rows.indptr.astype(np.int64), rows.indices.astype(np.int32), rows.data
+    matrix = sp.csr_array(shared)
+    rows = matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32), matrix.data
     diagonal = np.full(n, 3, dtype=np.float32)
     at = np.array([0, 2, *[2] * (n - 1)])
     candidates, wanted = np.array([5, 9], dtype=np.int32), np.ones(2, dtype=np.float32)

@@ -75,7 +75,7 @@ def learn_items(
         pool = rng.permutation(able).astype(np.int32)
         blocks = np.full(n_items, -1, dtype=np.int32)
         blocks[pool] = np.repeat(np.arange(n_blocks), np.diff(members))
-        seeds = rng.integers(2**63, size=(n_blocks, n_blocks)).astype(np.uint64)
+        seeds = rng.integers(2**32, size=(n_blocks, n_blocks))
         bpr.learn_epoch(
             order, bounds, blocks, pool, members, by_user, mean, users, items, biases,
             steps.n_candidates, steps.learning_rate * (1 - number / n_epochs),

@@ -22,6 +22,11 @@ from ecomrec.data.interactions import Interactions
 from ecomrec.data.timestamps import HalfLife, duration
 from ecomrec.kernels import gram
 
+# Up to here LAPACK inverts the whole: beyond 2 GB, OpenBLAS crashes in it.
+_WHOLE = 16_384
+# Rows that are eliminated at a time beyond that, and the bytes for each item that this takes.
+_BLOCK = 1024
+_ROOM = 12.0 * _BLOCK
 _ADVICE = "Fit on fewer items, or use SLIM or ItemKNN, which keep a few weights for each item."
 
 
@@ -146,7 +151,7 @@ class EASE(LinearItemModel):
 
     def _fit(self, shop: Interactions, users: Any) -> DenseWeights:
         n_items = shop.n_items
-        check_memory("EASE", n_items, 4.0 * n_items**2, _ADVICE)
+        check_memory("EASE", n_items, 4.0 * n_items**2 + _ROOM * n_items, _ADVICE)
         popularity = np.maximum(shop.item_counts, 1.0) ** self.item_damping
         regularization, importance, diagonal = self._problem(shop)
         matrix = gram.gram(
@@ -175,12 +180,10 @@ class EASE(LinearItemModel):
 
     def _invert(self, matrix: np.ndarray) -> None:
         """Replace the upper triangle of a symmetric matrix by that of its inverse, in place."""
-        # The rows of a C array are the columns of a Fortran one: nothing is copied.
         with lapack_threads(self.n_jobs, len(matrix)):
-            _, failed = lapack.spotrf(matrix.T, lower=1, clean=0, overwrite_a=1)
-            if failed == 0:
-                _, failed = lapack.spotri(matrix.T, lower=1, overwrite_c=1)
-        if failed:
+            invert = _invert_whole if len(matrix) <= _WHOLE else invert_upper
+            definite = invert(matrix)
+        if not definite:
             raise ValueError(
                 f"EASE: the Gram matrix plus regularization={self.regularization!r} cannot be "
                 "inverted in float32. Raise regularization."
@@ -190,3 +193,51 @@ class EASE(LinearItemModel):
     def regularization_(self) -> float:
         """The regularization used."""
         return self._problem(self._attribute("regularization_").interactions)[0]
+
+
+def _invert_whole(matrix: np.ndarray) -> bool:
+    """Invert a positive definite matrix as `invert_upper` does, by its Cholesky factor."""
+    # The rows of a C array are the columns of a Fortran one: nothing is copied.
+    _, failed = lapack.spotrf(matrix.T, lower=1, clean=0, overwrite_a=1)
+    if failed == 0:
+        _, failed = lapack.spotri(matrix.T, lower=1, overwrite_c=1)
+    return not failed
+
+
+def invert_upper(matrix: np.ndarray, block: int = _BLOCK) -> bool:
+    """Invert a positive definite matrix in place, in and out by its upper triangle.
+
+    One block of rows after another is swept (Gauss-Jordan elimination of blocks), n^3 operations
+    in all, nearly all of them in matrix products. Returns whether the matrix was definite.
+    """
+    n = len(matrix)
+    for first in range(0, n, block):
+        last = min(first + block, n)
+        pivot = _inverse(matrix[first:last, first:last])
+        if pivot is None:
+            return False
+        panel = np.concatenate((matrix[:first, first:last], matrix[first:last, last:].T))
+        scaled = panel @ pivot
+        above, below = panel[:first], panel[first:]
+        for top in range(0, first, block):
+            rows = slice(top, top + block)
+            matrix[rows, top:first] -= scaled[rows] @ above[top:].T
+            matrix[rows, last:] -= scaled[rows] @ below.T
+        for top in range(last, n, block):
+            rows = slice(top - last, min(top + block, n) - last)
+            matrix[top : top + block, top:] -= scaled[first:][rows] @ below[top - last :].T
+        matrix[:first, first:last] = scaled[:first]
+        matrix[first:last, last:] = scaled[first:].T
+        matrix[first:last, first:last] = -pivot
+    np.negative(matrix, out=matrix)
+    return True
+
+
+def _inverse(block: np.ndarray) -> np.ndarray | None:
+    """Inverse of a small block given by its upper triangle; None if it is not definite."""
+    inverse = block.copy()
+    if not _invert_whole(inverse):
+        return None
+    upper = np.triu(inverse)
+    whole: np.ndarray = upper + np.triu(upper, 1).T
+    return whole

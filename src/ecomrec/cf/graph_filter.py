@@ -59,7 +59,7 @@ class GraphFilter(LinearItemModel):
         \text{turbo:} \quad x \tilde P \quad \text{or} \quad x (2 \tilde P - \tilde P^2),
 
     where V holds the first `n_factors` right singular vectors of :math:`\tilde R`, and
-    :math:`\sigma_1` is its largest singular value (1 for the defaults). Scores of one user are
+    :math:`\sigma_1` is its largest singular value (1 if both exponents are 1/2). Scores of one user are
     comparable, scores of two users are not.
 
     Parameters
@@ -69,7 +69,8 @@ class GraphFilter(LinearItemModel):
     alpha : float
         :math:`\alpha`: how much heavy users are held back.
     item_damping : float or None
-        :math:`\beta`: how much popular items are held back. None: 1 - `alpha`, as in the papers.
+        :math:`\beta`: how much popular items are held back. None: 1 - `alpha`, as in
+        the papers.
     power : float
         s: above 1, strong links count for more.
     order : {1, 2}
@@ -166,7 +167,7 @@ class GraphFilter(LinearItemModel):
         kind: str = "gf",
         *,
         alpha: float = 0.5,
-        item_damping: float | None = None,
+        item_damping: float | None = 0.4,
         power: float = 1.0,
         order: int = 1,
         n_neighbors: int | None = 1000,

@@ -21,6 +21,8 @@ from ecomrec.data.timestamps import HalfLife, decay, duration
 from ecomrec.kernels import sparse
 
 _TINY = float(np.finfo(np.float64).tiny)
+# Squares of singular values below this faded away with the half-life: they place no item.
+_FADED = 1e-60
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,6 +200,7 @@ class PureSVD(FactorModel):
         items = np.empty((shop.n_items, directions.shape[1]), dtype=np.float32)
         items[rows.items] = directions * _gains(singular_values, self.regularization)
         items /= item_scales[:, None]
+        items[counts == 0] = 0
         known = PureSvdFactors(
             user_factors=np.zeros((0, 0), dtype=np.float32),
             item_factors=items,
@@ -299,7 +302,7 @@ def _placed(
     sums: np.ndarray = sparse.product(items, shop.by_item.arrays, users, shares, model.n_jobs)
     counts = count(shop.by_item.take(items), np.ones(shop.n_users, dtype=bool))
     strengths = learned.singular_values**2
-    vectors = np.divide(sums, strengths, out=np.zeros(sums.shape), where=strengths > 0)
+    vectors = np.divide(sums, strengths, out=np.zeros(sums.shape), where=strengths > _FADED)
     gains = np.maximum(_gains(learned.singular_values, model.regularization), _TINY)
     scales = _power(counts, -model.item_damping)
     lengths = scales * np.linalg.norm(vectors / gains, axis=1)

@@ -20,23 +20,22 @@ _TRIES = 8
 # A short profile is gone through until it has had this many steps.
 _LEAST_STEPS = 100
 _NO_TRACE = np.empty((0, 2), dtype=np.int32), np.empty((0, 2), dtype=np.float32)
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-_FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
-_S27, _S30, _S31, _S32 = (np.uint64(shift) for shift in (27, 30, 31, 32))
+# Random numbers are hashes of a counter of 32 bits; products stay within an int64.
+_WORD, _GOLDEN, _FIRST, _SECOND = 0xFFFFFFFF, 0x9E3779B9, 0x21F0AAAD, 0x735A2D97
 
 
 @jit
 def _mixed(value):
-    """Splitmix64: what a counter becomes."""
-    value = (value ^ (value >> _S30)) * _FIRST
-    value = (value ^ (value >> _S27)) * _SECOND
-    return value ^ (value >> _S31)
+    """Hash a number below 2 ** 32 to another."""
+    value = ((value ^ (value >> 16)) * _FIRST) & _WORD
+    value = ((value ^ (value >> 15)) * _SECOND) & _WORD
+    return value ^ (value >> 15)
 
 
 @jit
 def _below(value, n):
-    """A place below n, from a random uint64."""
-    return np.int64(((value >> _S32) * np.uint64(n)) >> _S32)
+    """A place below n, from a number below 2 ** 32."""
+    return (value * n) >> 32
 
 
 @dense_jit
@@ -75,7 +74,7 @@ def _rival(user, items, biases, width, pool, low, high, holder, row, n_candidate
     """The best of some items that are drawn and that the user lacks, or -1."""
     rival, best, found = -1, np.float32(0.0), 0
     for _ in range(_TRIES + n_candidates):
-        state += _GOLDEN
+        state = (state + _GOLDEN) & _WORD
         other = pool[low + _below(_mixed(state), high - low)]
         if other < 0 or holder[other] == row:
             continue
@@ -159,8 +158,8 @@ def learn_epoch(
     n_candidates : int
         Items drawn for a step; it is taken with the one of highest score.
     rate, regularization : float
-    seeds : ndarray of shape (n_blocks, n_blocks), uint64
-        Of a block of users with a block of items.
+    seeds : ndarray of shape (n_blocks, n_blocks), int64
+        Below 2 ** 32: of a block of users with a block of items.
     n_jobs : int or None
         Threads; the result does not depend on them.
     """
@@ -196,7 +195,7 @@ def _fold_rows(
         longest = max(longest, indptr[row + 1] - indptr[row])
     mine = np.empty(longest, dtype=np.int32)
     shares = np.empty(longest, dtype=np.float32)
-    keys = np.empty(longest, dtype=np.uint64)
+    keys = np.empty(longest, dtype=np.int64)
     holder = np.full(len(items), -1, dtype=np.int64)
     one = np.float32(1.0)
     for row in range(start, stop):
@@ -218,12 +217,12 @@ def _fold_rows(
         n_rounds = max(n_epochs, _LEAST_STEPS // size)
         step, n_steps = 0, n_rounds * size
         for number in range(n_rounds):
-            salt = _mixed(np.uint64(number + 1) * _GOLDEN)
+            salt = _mixed(number + 1)
             for at in ranks:
                 i = mine[at]
                 j, _ = _rival(
                     user, items, biases, width, pool, 0, len(pool), holder, row, n_candidates,
-                    keys[at] ^ salt,
+                    (keys[at] ^ salt) & _WORD,
                 )  # fmt: skip
                 slower = rate * shares[at] * (one - np.float32(step) / np.float32(n_steps))
                 pull, fade = np.float32(0.0), np.float32(0.0)
@@ -317,7 +316,7 @@ def _fold_arguments(
     settings = (
         np.float32(mean), np.ascontiguousarray(items, dtype=np.float32),
         np.ascontiguousarray(biases, dtype=np.float32),
-        np.ascontiguousarray(marks, dtype=np.int64).view(np.uint64),
+        np.ascontiguousarray(marks, dtype=np.int64),
         np.ascontiguousarray(pool, dtype=np.int32), n_candidates, n_epochs, np.float32(rate),
         np.float32(regularization),
     )  # fmt: skip

@@ -17,8 +17,7 @@ from typing import Any
 import numpy as np
 
 Arrays = tuple[np.ndarray, ...]
-_WORD = 2**64
-_GOLDEN = 0x9E3779B97F4A7C15
+_WORD, _GOLDEN = 2**32, 0x9E3779B9
 _TRIES, _LEAST_STEPS = 8, 100
 
 
@@ -108,7 +107,7 @@ def fold_in_twin(
         for step in range(n_rounds * len(told)):
             number, place = divmod(step, len(told))
             i = told[place]
-            draws = _draws(int(marks[i]) ^ _mixed((number + 1) * _GOLDEN % _WORD))
+            draws = _draws((int(marks[i]) ^ _mixed(number + 1)) % _WORD)
             j = _rival(draws, pool, set(weights), user @ items.T + biases, n_candidates)
             if j < 0:
                 continue
@@ -125,7 +124,7 @@ def _rival(
 ) -> int:
     found: list[int] = []
     for _ in range(_TRIES + n_candidates):
-        other = int(among[(next(draws) >> 32) * len(among) >> 32])
+        other = int(among[next(draws) * len(among) >> 32])
         if other >= 0 and other not in held:
             found.append(other)
         if len(found) == n_candidates:
@@ -140,6 +139,6 @@ def _draws(state: int) -> Iterator[Any]:
 
 
 def _mixed(value: int) -> int:
-    value = (value ^ (value >> 30)) * 0xBF58476D1CE4E5B9 % _WORD
-    value = (value ^ (value >> 27)) * 0x94D049BB133111EB % _WORD
-    return value ^ (value >> 31)
+    value = (value ^ (value >> 16)) * 0x21F0AAAD % _WORD
+    value = (value ^ (value >> 15)) * 0x735A2D97 % _WORD
+    return value ^ (value >> 15)
