@@ -221,7 +221,7 @@ def test_models_are_found_however_they_are_written(typed, known):
 def test_unknown_model_lists_those_there_are(folder, refused):
     said = refused("recommend", "events.csv", "--model", "magic")
     assert "no model 'magic'" in said
-    assert "item-knn, popular, user-knn" in said
+    assert "als, bpr, ease, graph-filter, item-knn, popular, pure-svd, slim, svd, user-knn" in said
 
 
 def test_parameters_are_numbers_words_and_switches():

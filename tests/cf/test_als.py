@@ -455,10 +455,66 @@ def test_a_table_that_biases_explain_is_learned_as_biases():
     users, items = np.indices((9, 7)).reshape(2, -1)
     ratings = pd.DataFrame({"user_id": users, "item_id": items})
     ratings["rating"] = 3 + kind[users] + good[items]
-    model = ALS(2, feedback="explicit", regularization=0.01).fit(ratings[:-1])
-    assert model.predict([(8, 6)])[0] == pytest.approx(5.0, abs=0.05)
+    model = ALS(2, feedback="explicit", regularization=0.01).fit(ratings.drop(47))
+    assert model.predict([(6, 5)])[0] == pytest.approx(3 + 1 / 2 + 2 / 3, abs=0.05)
     assert np.abs(model.user_factors_[:, :2]).max() < 0.01
     np.testing.assert_allclose(model.item_factors_[:, -1], good, atol=0.05)
+
+
+@pytest.mark.parametrize("how", SOLVERS[1:], ids=str)
+def test_every_solver_finds_ratings_as_well(how):
+    ratings = ratings_of_two_camps(30, 20)
+    loss = {"regularization": 0.1, "regularization_exponent": 1.0}
+    users, items = ratings["user_id"].to_numpy(), ratings["item_id"].to_numpy()
+    found = []
+    for chosen in (SOLVERS[0], how):
+        model = ALS(4, feedback="explicit", max_iter=10, **chosen, **loss).fit(ratings)
+        found.append(
+            rating_objective_twin(
+                users, items, ratings["rating"].to_numpy(), ratings["rating"].mean(),
+                model.user_factors_, model.item_factors_, **loss,
+            )
+        )  # fmt: skip
+    assert found[1] == pytest.approx(found[0], rel=0.02)
+
+
+def test_predictions_stay_within_the_range_of_the_ratings():
+    ratings = ratings_of_two_camps(30, 20, share=0.2)
+    model = ALS(8, feedback="explicit", regularization=0.01).fit(ratings)
+    pairs = [(user, item) for user in model.user_ids_ for item in model.item_ids_]
+    learned, found = model._state.learned, model.predict(pairs)
+    plain = (learned.user_factors @ learned.item_factors.T).ravel()
+    assert plain.min() < 0.5
+    assert plain.max() > 5.5
+    np.testing.assert_allclose(found, np.clip(plain, 1, 5), rtol=1e-4)
+    worst, best = pairs[plain.argmin()], pairs[plain.argmax()]
+    for user, item in (worst, best):
+        table = model.explain(user, item)
+        assert "range" in set(table["kind"])
+        assert table["contribution"].sum() == pytest.approx(model.predict([(user, item)])[0])
+    model.partial_fit(pd.DataFrame({"user_id": [0], "item_id": [0], "rating": [9.0]}))
+    assert model.predict([best])[0] > 5
+    model.forget(users=[0])
+    assert model.predict(pairs).max() == pytest.approx(5)
+    assert model.recommend([1], k=1, exclude_seen=False).scores[0, 0] <= 5
+
+
+def test_items_are_alike_by_taste_not_by_how_good_they_are():
+    ratings = ratings_of_two_camps()
+    ratings.loc[ratings["item_id"] < 20, "rating"] += 3
+    model = ALS(4, feedback="explicit", regularization=0.05).fit(ratings)
+    found = model.similar_items(model.item_ids_, k=10)
+    assert (found.items % 2 == model.item_ids_[:, None] % 2).mean() > 0.9
+    assert found.scores.min() < 0.99
+    found = model.similar_users(model.user_ids_, k=10)
+    assert (found.items % 2 == model.user_ids_[:, None] % 2).mean() > 0.9
+
+
+def test_a_rating_that_says_nothing_is_explained_without_regularization():
+    model = ALS(3, feedback="explicit", regularization=0.0).fit(ratings_of_two_camps())
+    model.partial_fit(pd.DataFrame({"user_id": [900], "item_id": [500], "rating": [5.0]}))
+    assert not model.item_factors_[-1, :3].any()
+    assert model.explain(900, 500)["contribution"].sum() == pytest.approx(5.0)
 
 
 def test_strangers_get_the_baseline():
@@ -469,7 +525,8 @@ def test_strangers_get_the_baseline():
     assert found[0] == pytest.approx(mean + biases[3], abs=1e-5)
     assert found[1] == pytest.approx(model.user_factors_[5, -2], abs=1e-5)
     assert found[2] == pytest.approx(mean)
-    assert found[3] == pytest.approx(model.user_factors_[5] @ model.item_factors_[3], abs=1e-5)
+    expected = np.clip(model.user_factors_[5] @ model.item_factors_[3], 1, 5)
+    assert found[3] == pytest.approx(expected, abs=1e-5)
 
 
 def test_two_camps_are_told_apart():
@@ -515,6 +572,9 @@ def test_old_events_weigh_less_with_a_half_life():
     user = int(later["user_id"].iloc[0])
     expected = half_step(matrix, found.item_factors_, **LOSS)[user]
     np.testing.assert_allclose(found.user_factors_[user], expected, rtol=1e-3, atol=1e-4)
+    # And with a refresh all of them.
+    expected = ALS(6, **LOSS).fit(table_of(matrix)).predict(events)
+    np.testing.assert_allclose(found.refresh().predict(events), expected, rtol=1e-3, atol=1e-4)
 
 
 # ---------------------------------------------------------------------- hostile input
@@ -561,6 +621,7 @@ def test_one_user_and_one_item_are_enough(how, feedback):
     assert items[0, 0] == 0
     assert np.isfinite(scores[0, 0])
     assert scores[0, 0] > 0
+    assert np.isfinite(model.explain(0, 0)["contribution"]).all()
 
 
 @each_solver

@@ -9,15 +9,17 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from ecomrec._lazy import computed_once
 from ecomrec._rng import RandomState, make_rng
 from ecomrec._validation import Rule, choice, integer, jobs, real, seed
 from ecomrec.base import Query, State
-from ecomrec.cf._factors import FactorModel, Factors
+from ecomrec.cf._factors import FactorModel, Factors, most_alike, norms_of
+from ecomrec.cf._rating_factors import moments
 from ecomrec.data.histories import Profiles
 from ecomrec.data.interactions import Change, Interactions
 from ecomrec.data.rows import RowStore
 from ecomrec.data.timestamps import HalfLife, duration
-from ecomrec.kernels import least_squares, neighbors
+from ecomrec.kernels import least_squares, neighbors, ranking
 
 Side = Literal["user", "item"]
 _OTHER: dict[Side, Side] = {"user": "item", "item": "user"}
@@ -41,13 +43,30 @@ class AlsFactors(Factors):
     ----------
     user_gram, item_gram : ndarray of shape (n_factors, n_factors), float64
         Products of each side's factors with each other; empty for ratings.
-    mean : float
+    mean, lowest, highest : float
         Of all ratings.
     """
 
     user_gram: np.ndarray
     item_gram: np.ndarray
     mean: float
+    lowest: float
+    highest: float
+
+    def tastes(self, side: Side) -> np.ndarray:
+        """Vectors without biases: what makes two of them alike."""
+        factors: np.ndarray = self.user_factors if side == "user" else self.item_factors
+        return factors if len(self.user_gram) else factors[:, :-2]
+
+    @computed_once
+    def user_norms(self) -> np.ndarray:
+        """Lengths of the users' vectors, without biases."""
+        return norms_of(self.tastes("user"))
+
+    @computed_once
+    def item_norms(self) -> np.ndarray:
+        """Lengths of the items' vectors, without biases."""
+        return norms_of(self.tastes("item"))
 
 
 class ALS(FactorModel):
@@ -64,7 +83,7 @@ class ALS(FactorModel):
     is :math:`x_u^\top y_i`: near 1 for what the model is sure of, comparable between items and
     users. With ``feedback="explicit"`` the loss is :math:`\sum_{(u,i)} (r_{ui} - \mu - b_u - b_i -
     x_u^\top y_i)^2` with penalties :math:`\lambda n_u^\nu (b_u^2 + \lVert x_u \rVert^2)`, items
-    alike, and the score is a rating.
+    alike, and the score is a rating within the range of those seen.
 
     Parameters
     ----------
@@ -215,7 +234,7 @@ class ALS(FactorModel):
     # ------------------------------------------------------------------ learning
 
     def _fit(self, shop: Interactions, users: Any) -> AlsFactors:
-        mean = _mean(shop.data) if self._explicit else 0.0
+        lowest, highest, mean = moments(shop.data) if self._explicit else (0.0, 0.0, 0.0)
         known = self._first_vectors(shop, mean)
         ridges = {side: self._ridges(shop, side, np.arange(len(known[side]))) for side in _OTHER}
         with threadpool_limits(1, user_api="blas"):
@@ -228,8 +247,9 @@ class ALS(FactorModel):
                 self._half_step(shop, "user", known, ridges["user"], mean, lead, exact=last)
             user_gram, item_gram = self._gram(known["user"]), self._gram(known["item"])
         return AlsFactors(
-            known["user"], known["item"], self._touched(shop), user_gram, item_gram, mean
-        )
+            known["user"], known["item"], self._touched(shop), user_gram, item_gram, mean, lowest,
+            highest,
+        )  # fmt: skip
 
     def _first_vectors(self, shop: Interactions, mean: float) -> dict[str, np.ndarray]:
         """Small random vectors of items, drawn in the order of ids, whoever arrived first."""
@@ -396,9 +416,11 @@ class ALS(FactorModel):
         with_evidence[change.items] = self._touched(shop)[change.items]
         if not self._explicit:
             with_evidence[change.items] &= known["item"][change.items].any(axis=1)
+        _, (_, values, *_) = shop.by_user.take(change.users)
         return AlsFactors(
-            known["user"], known["item"], with_evidence, grams["user"], grams["item"], learned.mean
-        )
+            known["user"], known["item"], with_evidence, grams["user"], grams["item"],
+            learned.mean, *self._range(np.append(values, (learned.lowest, learned.highest))),
+        )  # fmt: skip
 
     def _forget(
         self, state: State, shop: Interactions, kept_users: np.ndarray, kept_items: np.ndarray
@@ -420,9 +442,49 @@ class ALS(FactorModel):
             "user", rows, shop.by_user.arrays, shop.scale, items,
             item_gram * self._unobserved(shop), self._ridges(shop, "user", rows), learned.mean, {},
         )  # fmt: skip
-        return AlsFactors(users, items, touched, self._gram(users), item_gram, learned.mean)
+        return AlsFactors(
+            users, items, touched, self._gram(users), item_gram, learned.mean,
+            *self._range(shop.data),
+        )  # fmt: skip
+
+    def _range(self, values: np.ndarray) -> tuple[float, float]:
+        """Lowest and highest rating; zeros for weights."""
+        return moments(values)[:2] if self._explicit else (0.0, 0.0)
 
     # ------------------------------------------------------------------ answering
+
+    def _within_range(self, state: State, scores: Any) -> Any:
+        """Ratings cut off at the lowest and the highest that were seen."""
+        if not self._explicit:
+            return scores
+        return np.clip(scores, state.learned.lowest, state.learned.highest)
+
+    def _score(self, state: State, query: Query) -> np.ndarray:
+        block: np.ndarray = self._within_range(state, super()._score(state, query))
+        return block
+
+    def _top_k(
+        self, state: State, query: Query, k: int, mask: ranking.Mask
+    ) -> tuple[np.ndarray, np.ndarray]:
+        # Ranked before they are cut off at the best rating, where many would tie.
+        items, scores = super()._top_k(state, query, k, mask)
+        return items, self._within_range(state, scores)
+
+    def _similar_items(self, state: State, rows: np.ndarray, k: int) -> neighbors.Rows:
+        if not self._explicit:
+            return super()._similar_items(state, rows, k)
+        known = state.learned
+        alike: neighbors.Rows = most_alike(
+            known.tastes("item"), rows, k, self.n_jobs, known.item_norms
+        )
+        return alike
+
+    def _similar_users(self, state: State, rows: np.ndarray, k: int) -> neighbors.Rows:
+        known = state.learned
+        alike: neighbors.Rows = most_alike(
+            known.tastes("user"), rows, k, self.n_jobs, known.user_norms
+        )
+        return alike
 
     def _fold_in(self, state: State, profiles: Profiles) -> np.ndarray:
         learned, shop = state.learned, state.interactions
@@ -465,10 +527,11 @@ class ALS(FactorModel):
         kinds, reasons = ["item"] * len(items), state.interactions.items.take(items).tolist()
         if self._explicit:
             kinds, reasons, parts = ["baseline", *kinds], [None, *reasons], np.append(base, parts)
-        drift = score - parts.sum()
-        if abs(drift) > 1e-4 * max(1.0, abs(score)):
-            # The stored vector was solved for before the items' vectors moved on.
-            kinds, reasons, parts = [*kinds, "update"], [*reasons, None], np.append(parts, drift)
+        # The stored vector may have been solved for before the items' vectors moved on.
+        shown = float(self._within_range(state, score))
+        for kind, rest in (("update", score - parts.sum()), ("range", shown - score)):
+            if abs(rest) > 1e-4 * max(1.0, abs(score)):
+                kinds, reasons, parts = [*kinds, kind], [*reasons, None], np.append(parts, rest)
         return kinds, reasons, parts
 
     def _predict(self, state: State, users: np.ndarray, items: np.ndarray) -> np.ndarray:
@@ -482,11 +545,8 @@ class ALS(FactorModel):
             result[known] += learned.item_factors[items[known], -1]
             alone = (users >= 0) & (items < 0) & learned.user_factors[users].any(axis=1)
             result[alone] = learned.user_factors[users[alone], -2]
-        return result
-
-
-def _mean(values: np.ndarray) -> float:
-    return float(values.mean(dtype=np.float64)) if len(values) else 0.0
+        answers: np.ndarray = self._within_range(state, result)
+        return answers
 
 
 def _store(shop: Interactions, side: Side) -> RowStore:

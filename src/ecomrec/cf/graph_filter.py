@@ -59,8 +59,8 @@ class GraphFilter(LinearItemModel):
         \text{turbo:} \quad x \tilde P \quad \text{or} \quad x (2 \tilde P - \tilde P^2),
 
     where V holds the first `n_factors` right singular vectors of :math:`\tilde R`, and
-    :math:`\sigma_1` is its largest singular value (1 if both exponents are 1/2). Scores of one user are
-    comparable, scores of two users are not.
+    :math:`\sigma_1` is its largest singular value (1 if both exponents are 1/2). Scores of one
+    user are comparable, scores of two users are not.
 
     Parameters
     ----------
