@@ -72,7 +72,7 @@ VARIANTS = {
     "GraphFilter": [
         GraphFilter(),
         GraphFilter(kind="turbo", half_life="5D", n_neighbors=None, n_jobs=1),
-        GraphFilter(kind="turbo", order=2, alpha=0.6, power=0.7),
+        GraphFilter(kind="turbo", order=2, alpha=0.6, power=1.2),
         GraphFilter(regularization=0.03, item_damping=0.3, n_factors=3),
     ],
     "PureSVD": [

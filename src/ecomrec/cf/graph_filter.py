@@ -72,7 +72,7 @@ class GraphFilter(LinearItemModel):
         :math:`\beta`: how much popular items are held back. None: 1 - `alpha`, as in
         the papers.
     power : float
-        s: above 1, strong links count for more.
+        s: above 1, strong links count for more. With ``order=2`` take 1 or more.
     order : {1, 2}
         Turbo only: 1 for the linear filter, 2 for :math:`2 \tilde P - \tilde P^2`, which needs
         dense weights between all items.
