@@ -119,11 +119,12 @@ def test_events_of_which_nothing_is_left_are_no_evidence():
 
 
 def test_the_weight_of_the_unobserved_follows_the_catalogue_if_it_is_not_given():
-    matrix = weights_of_three_tastes()
-    found = ALS(6).fit(matrix).user_factors_
-    np.testing.assert_array_equal(
-        found, ALS(6, unobserved_weight=600 / 45).fit(matrix).user_factors_
-    )
+    small = weights_of_three_tastes()
+    large = np.hstack((small, np.zeros((len(small), 1200 - small.shape[1]))))
+    for matrix, weight in ((small, 1.0), (large, 0.5)):
+        found = ALS(6).fit(matrix).user_factors_
+        expected = ALS(6, unobserved_weight=weight).fit(matrix).user_factors_
+        np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize("solver", ["exact", "cg"])

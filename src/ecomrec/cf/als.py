@@ -95,7 +95,8 @@ class ALS(FactorModel):
         None: 0.006 for events, 0.1 for ratings.
     unobserved_weight : float or None
         Weight of the pairs that nobody touched; events weigh 1 each, or their own weights. None:
-        600 / number of items, so that all that a user did not touch weighs alike in every shop.
+        600 / number of items, at most 1, so that all that a user did not touch weighs alike in
+        every shop.
     regularization_exponent : float
         0: every row is regularised alike; 1: by its number of entries.
     max_iter : int
@@ -363,7 +364,7 @@ class ALS(FactorModel):
     def _unobserved(self, shop: Interactions) -> float:
         """Weight of a pair that nobody touched."""
         weight = self.unobserved_weight
-        return _UNTOUCHED / shop.n_items if weight is None else weight
+        return min(1.0, _UNTOUCHED / shop.n_items) if weight is None else weight
 
     def _penalties(
         self, store: tuple[np.ndarray, ...], rows: np.ndarray, n_other: int, untouched: float
