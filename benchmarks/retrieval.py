@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.logs import HERE
-from ecomrec.cf._factors import FactorModel, Factors
 from ecomrec.kernels import ranking, retrieval
+from ecomrec.vectors.factors import FactorModel, Factors
 
 SIZES = ((100_000, 64), (1_000_000, 64), (50_000, 128), (20_000, 64))
 N_USERS, N_SEEN, K = 10_000, 50, 10
@@ -27,7 +27,7 @@ class Drawn(FactorModel):
     n_factors: int = 64
     n_jobs: int | None = 1
 
-    def _fit(self, shop, users):
+    def _fit(self, shop, sides):
         rng = np.random.default_rng(0)
         centres = rng.standard_normal((200, self.n_factors), dtype=np.float32)
         drawn = []

@@ -277,8 +277,8 @@ class Learns(Popularity):
 
 
 class ForgetsTheBatch(ItemKNN):
-    def _partial_fit(self, state, shop, change, users):
-        learned = super()._partial_fit(state, shop, change, users)
+    def _partial_fit(self, state, shop, change, sides):
+        learned = super()._partial_fit(state, shop, change, sides)
         nothing = np.empty(0, dtype=np.int64)
         return dataclasses.replace(learned, pending_entities=nothing, pending_features=nothing)
 
@@ -292,8 +292,8 @@ class Remembers(Popularity):
 class Mixture(Popularity):
     """Publishes the new interactions before what was learned from them."""
 
-    def _partial_fit(self, state, shop, change, users):
-        learned = super()._partial_fit(state, shop, change, users)
+    def _partial_fit(self, state, shop, change, sides):
+        learned = super()._partial_fit(state, shop, change, sides)
         self.__dict__["_state"] = type(state)(shop, state.learned, None, True)
         time.sleep(0.01)
         return learned
@@ -362,7 +362,7 @@ class RarestFirst(BaseRecommender):
 
     _learned_types = (Scores,)
 
-    def _fit(self, shop, users):
+    def _fit(self, shop, sides):
         counts = shop.item_counts.astype(np.float64)
         return Scores(np.where(counts > 0, 1 / np.maximum(counts, 1), np.nan))
 

@@ -39,9 +39,9 @@ from ecomrec.requests import (
     rows_alone,
     slice_query,
 )
-from ecomrec.state import Query, State, pack_parameter, pack_state, unpack_state
+from ecomrec.state import Query, SideTables, State, pack_parameter, pack_state, unpack_state
 
-__all__ = ["BaseRecommender", "Query", "Recommendations", "State", "load"]
+__all__ = ["BaseRecommender", "Query", "Recommendations", "SideTables", "State", "load"]
 
 Unknown = Literal["raise", "skip"]
 
@@ -73,7 +73,7 @@ class BaseRecommender(BaseEstimator):
     ...     scores: np.ndarray
     >>> class RarestFirst(BaseRecommender):
     ...     _learned_types = (Rarity,)
-    ...     def _fit(self, shop, users):
+    ...     def _fit(self, shop, sides):
     ...         return Rarity(1 / np.maximum(shop.item_counts, 1).astype(np.float32))
     ...     def _score(self, state, query):
     ...         return np.tile(state.learned.scores, (len(query.users), 1))
@@ -149,7 +149,7 @@ class BaseRecommender(BaseEstimator):
                 "required: there is nothing to learn from."
             )
         available = read_available(items, shop.items, None)
-        learned = self._fit(shop, users)
+        learned = self._fit(shop, SideTables(users, items))
         return State(shop, learned, available, table or isinstance(X, Interactions))
 
     def partial_fit(self, X: Any, y: Any = None, *, items: Any = None, users: Any = None) -> Self:
@@ -184,7 +184,7 @@ class BaseRecommender(BaseEstimator):
                     raise DataError("this model was fitted on a table; pass a table with its ids.")
             shop, change = state.interactions.add(batch, y, items=items, users=users)
             available = read_available(items, shop.items, state.available)
-            learned = self._partial_fit(state, shop, change, users)
+            learned = self._partial_fit(state, shop, change, SideTables(users, items))
             self._state = replace(state, interactions=shop, learned=learned, available=available)
         return self
 
@@ -425,8 +425,11 @@ class BaseRecommender(BaseEstimator):
         Returns
         -------
         pandas.DataFrame
-            Columns `kind` ("item": a past item; "popularity"; "baseline"), `reason` and
-            `contribution`, largest first. The contributions add up to the score.
+            Columns `kind`, `reason` and `contribution`, largest first. The contributions add up to
+            the score. Kinds: "item", a past item; "popularity"; "baseline", what holds without a
+            history (a mean or a bias); "factors", what no past item accounts for; "update", what
+            changed since a stored vector was learned; "range", cut off at the best or the worst
+            rating.
         """
         import pandas as pd
 
@@ -537,23 +540,25 @@ class BaseRecommender(BaseEstimator):
 
     # ------------------------------------------------------------------ hooks
 
-    def _fit(self, shop: Interactions, users: Any) -> Any:
+    def _fit(self, shop: Interactions, sides: SideTables) -> Any:
         """Learn: interactions (and the users table, if any) to the model's dataclass."""
         raise NotImplementedError
 
-    def _partial_fit(self, state: State, shop: Interactions, change: Change, users: Any) -> Any:
+    def _partial_fit(
+        self, state: State, shop: Interactions, change: Change, sides: SideTables
+    ) -> Any:
         """Learn a batch: `shop` is the interactions with the batch. Default: a full fit."""
-        return self._fit(shop, users)
+        return self._fit(shop, sides)
 
     def _forget(
         self, state: State, shop: Interactions, kept_users: np.ndarray, kept_items: np.ndarray
     ) -> Any:
         """Unlearn: `shop` is what is left. Default: a full fit."""
-        return self._fit(shop, None)
+        return self._fit(shop, SideTables())
 
     def _refresh(self, state: State) -> Any:
         """Return what a fit on everything would learn."""
-        return self._fit(state.interactions, None)
+        return self._fit(state.interactions, SideTables())
 
     def _freshen(self, state: State, query: Query | None) -> State:
         """Return a state that can answer `query` (None: anything) exactly; `state` if it can."""

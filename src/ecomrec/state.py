@@ -25,7 +25,9 @@ class State:
     ----------
     interactions : Interactions
     learned : dataclass or None
-        The model's own arrays.
+        The model's own arrays, `RowStore`, `IdMap` and scalars. Rows that are not similarities
+        of users or of items have their shapes told by its method ``row_shapes(interactions)``, a
+        dict of field to (n_rows, n_columns).
     available : ndarray of shape (n_items,), bool, or None
         False for items that a catalogue marks as not available.
     from_table : bool
@@ -42,6 +44,13 @@ class State:
         """Items by the number of users with evidence, ties by row: int32 of shape (n_items,)."""
         counts = self.interactions.item_counts
         return np.argsort(-counts, kind="stable").astype(np.int32)
+
+
+class SideTables(NamedTuple):
+    """Tables given beside the events: attributes of users and of items, as they came, or None."""
+
+    users: Any = None
+    items: Any = None
 
 
 class Query(NamedTuple):
@@ -102,6 +111,9 @@ def pack_state(state: State) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
             arrays[f"{name}.indptr"] = indptr
             arrays.update({f"{name}.{number}": values for number, values in enumerate(columns)})
             manifest["learned"][field.name] = {"rows": len(columns)}
+        elif isinstance(value, IdMap):
+            arrays.update(persistence.pack_ids(name, value.ids, value.kind))
+            manifest["learned"][field.name] = {"ids": value.kind}
         elif isinstance(value, np.ndarray):
             arrays[name] = value
             manifest["learned"][field.name] = {"array": True}
@@ -131,17 +143,22 @@ def unpack_state(
     for name, form in manifest["learned"].items():
         if "rows" in form:
             learned[name] = _unpack_rows(f"learned.{name}", arrays, form["rows"])
-            n = learned[name].n_rows
-            if n not in shop.shape:
-                raise FileFormatError(f"{name} has {n} rows for {shop.shape} users and items.")
-            _check_rows(learned[name], n, n)
+        elif "ids" in form:
+            ids = persistence.unpack_ids(f"learned.{name}", arrays, form["ids"])
+            learned[name] = IdMap(ids, form["ids"])
         elif "array" in form:
             learned[name] = arrays[f"learned.{name}"]
         else:
             learned[name] = persistence.unpack_value(form["value"])
-    return State(
-        shop, learned_type(**learned), arrays.get("available"), bool(manifest["from_table"])
-    )
+    made = learned_type(**learned)
+    shapes = made.row_shapes(shop) if hasattr(made, "row_shapes") else {}
+    for name, rows in learned.items():
+        if isinstance(rows, RowStore):
+            n = rows.n_rows
+            if name not in shapes and n not in shop.shape:
+                raise FileFormatError(f"{name} has {n} rows for {shop.shape} users and items.")
+            _check_rows(rows, *shapes.get(name, (n, n)))
+    return State(shop, made, arrays.get("available"), bool(manifest["from_table"]))
 
 
 def _unpack_rows(name: str, arrays: dict[str, np.ndarray], n_columns: int) -> RowStore:

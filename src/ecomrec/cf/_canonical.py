@@ -38,8 +38,7 @@ def canonical(shop: Interactions) -> Canonical:
         return Canonical(shop.by_user.arrays, shop.by_item.arrays, everyone, everything)
     users = np.arange(shop.n_users) if users is None else users
     items = np.arange(shop.n_items) if items is None else items
-    place = np.empty(shop.n_items, dtype=np.int32)
-    place[items] = np.arange(shop.n_items, dtype=np.int32)
+    place = assemble.inverse(items)
     indptr, columns = shop.by_user.take(users)
     starts, lengths = indptr[:-1], np.diff(indptr).astype(np.int32)
     # Twice transposed: the columns of each row rise again.
@@ -55,6 +54,11 @@ def count(taken: tuple[np.ndarray, Arrays], wanted: np.ndarray) -> np.ndarray:
     evidence = np.concatenate(([0], np.cumsum((columns[1] > 0) & wanted[columns[0]])))
     counts: np.ndarray = evidence[indptr[1:]] - evidence[indptr[:-1]]
     return counts
+
+
+def id_ranks(ids: IdMap) -> np.ndarray:
+    """Place of each row in the order of the ids (int32)."""
+    return assemble.inverse(np.argsort(ids.ids, kind="stable"))
 
 
 def _order(ids: IdMap) -> np.ndarray | None:

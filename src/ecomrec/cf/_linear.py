@@ -12,7 +12,8 @@ import scipy.sparse as sp
 from threadpoolctl import threadpool_limits
 
 from ecomrec._parallel import n_threads
-from ecomrec.base import BaseRecommender, Query, State
+from ecomrec.base import BaseRecommender, Query, SideTables, State
+from ecomrec.cf._canonical import id_ranks
 from ecomrec.cf._model import taken
 from ecomrec.data.histories import Profiles
 from ecomrec.data.interactions import Change, Interactions
@@ -57,7 +58,9 @@ class LinearItemModel(BaseRecommender):
 
     # ------------------------------------------------------------------ learning
 
-    def _partial_fit(self, state: State, shop: Interactions, change: Change, users: Any) -> Any:
+    def _partial_fit(
+        self, state: State, shop: Interactions, change: Change, sides: SideTables
+    ) -> Any:
         if len(change.users) == 0 and shop.n_items == state.interactions.n_items:
             return state.learned
         return replace(self._grown(state.learned, shop.n_items), current=False)
@@ -72,7 +75,9 @@ class LinearItemModel(BaseRecommender):
         return replace(learned, weights=weights)
 
     def _refresh(self, state: State) -> Any:
-        return state.learned if state.learned.current else self._fit(state.interactions, None)
+        return (
+            state.learned if state.learned.current else self._fit(state.interactions, SideTables())
+        )
 
     # ------------------------------------------------------------------ answering
 
@@ -201,13 +206,6 @@ def squares(shop: Interactions, weights: np.ndarray) -> np.ndarray:
     return sums
 
 
-def id_ranks(ids: np.ndarray) -> np.ndarray:
-    """Place of each row in the order of the ids (int32)."""
-    ranks = np.empty(len(ids), dtype=np.int32)
-    ranks[np.argsort(ids, kind="stable")] = np.arange(len(ids), dtype=np.int32)
-    return ranks
-
-
 def shared_users(
     shop: Interactions,
     importance: np.ndarray,
@@ -226,7 +224,7 @@ def shared_users(
     )  # fmt: skip
     found: neighbors.Rows = neighbors.dot_rows(
         everyone, everyone, norms, lengths, shop.by_item.arrays, shop.by_user.arrays, comparison,
-        n_kept, id_ranks(shop.item_ids), feature_rank=id_ranks(shop.user_ids), n_jobs=n_jobs,
+        n_kept, id_ranks(shop.items), feature_rank=id_ranks(shop.users), n_jobs=n_jobs,
     )  # fmt: skip
     return found
 

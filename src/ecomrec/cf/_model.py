@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import scipy.sparse as sp
 
-from ecomrec.base import BaseRecommender, Query, State
+from ecomrec.base import BaseRecommender, Query, SideTables, State
 from ecomrec.cf import _neighborhood as hood
 from ecomrec.cf import _ratings as rated
 from ecomrec.data.interactions import Change, Interactions
@@ -74,19 +74,21 @@ class NeighborModel(BaseRecommender):
 
     # ------------------------------------------------------------------ learning
 
-    def _fit(self, shop: Interactions, users: Any) -> Any:
+    def _fit(self, shop: Interactions, sides: SideTables) -> Any:
         if self.target == "rating":
             return rated.learn(
                 self._rating_recipe(), self._sides(shop), self._entities_are_items, self.n_jobs
             )
         return hood.learn(self._recipe(), self._sides(shop), self.n_jobs)
 
-    def _partial_fit(self, state: State, shop: Interactions, change: Change, users: Any) -> Any:
+    def _partial_fit(
+        self, state: State, shop: Interactions, change: Change, sides: SideTables
+    ) -> Any:
         if self.target == "rating":
             return rated.outdated(state.learned, self._sides(shop).mine.n_rows)
         if shop.reference != state.interactions.reference:
             # Weights are seen from a later time: every sum is in an old unit.
-            return self._fit(shop, None)
+            return self._fit(shop, SideTables())
         entities, features = change.users, change.items
         if self._entities_are_items:
             entities, features = features, entities
@@ -96,7 +98,7 @@ class NeighborModel(BaseRecommender):
         self, state: State, shop: Interactions, kept_users: np.ndarray, kept_items: np.ndarray
     ) -> Any:
         if self.target == "rating" or shop.reference != state.interactions.reference:
-            return self._fit(shop, None)
+            return self._fit(shop, SideTables())
         entities, features = kept_users, kept_items
         if self._entities_are_items:
             entities, features = features, entities
@@ -107,7 +109,7 @@ class NeighborModel(BaseRecommender):
 
     def _refresh(self, state: State) -> Any:
         if self.target == "rating" or self._recipe().weighting != "none":
-            return self._fit(state.interactions, None)
+            return self._fit(state.interactions, SideTables())
         sides = self._sides(state.interactions)
         return hood.freshened(state.learned, self._recipe(), sides, None, self.n_jobs)
 
@@ -123,7 +125,7 @@ class NeighborModel(BaseRecommender):
             if self._is_fresh(state, rows):
                 return state
             if self.target == "rating":
-                learned = self._fit(state.interactions, None)
+                learned = self._fit(state.interactions, SideTables())
             else:
                 learned = hood.freshened(state.learned, self._recipe(), sides, rows, self.n_jobs)
             state = self._state = replace(state, learned=learned)

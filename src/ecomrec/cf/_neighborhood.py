@@ -10,10 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ecomrec.cf._canonical import id_ranks
 from ecomrec.data.ids import IdMap
 from ecomrec.data.interactions import Interactions
 from ecomrec.data.rows import RowStore
-from ecomrec.kernels import neighbors
+from ecomrec.kernels import assemble, neighbors
 
 # Okapi BM25's usual constants.
 _K1, _B = 1.2, 0.75
@@ -147,8 +148,8 @@ def learn(recipe: Recipe, sides: Sides, n_jobs: int | None) -> Neighborhood:
         degrees=np.zeros(sides.other.n_rows),
         idf=idf,
         mean_length=float(sizes[sizes > 0].mean()) if (sizes > 0).any() else 1.0,
-        rank=_ranks(np.argsort(sides.ids.ids, kind="stable")),
-        feature_rank=_ranks(np.argsort(sides.feature_ids.ids, kind="stable")),
+        rank=id_ranks(sides.ids),
+        feature_rank=id_ranks(sides.feature_ids),
         scale=sides.scale,
         pending_entities=_NOTHING,
         pending_features=_NOTHING,
@@ -226,8 +227,8 @@ def forget(
         lengths=known.lengths[kept_entities],
         degrees=known.degrees[kept_features],
         idf=known.idf[kept_features],
-        rank=_ranks(np.argsort(known.rank[kept_entities])),
-        feature_rank=_ranks(np.argsort(known.feature_rank[kept_features])),
+        rank=assemble.inverse(np.argsort(known.rank[kept_entities])),
+        feature_rank=assemble.inverse(np.argsort(known.feature_rank[kept_features])),
         pending_entities=_NOTHING,
         pending_features=_NOTHING,
         unit=_all_ones(after.mine.to_csr()[1][1]) and after.scale == 1.0,
@@ -349,23 +350,15 @@ def _grown(known: Neighborhood, sides: Sides) -> Neighborhood:
     )
 
 
-def _ranks(order: np.ndarray) -> np.ndarray:
-    """Place of each row in an order."""
-    ranks = np.empty(len(order), dtype=np.int32)
-    ranks[order] = np.arange(len(order), dtype=np.int32)
-    return ranks
-
-
 def _inserted_ranks(rank: np.ndarray, ids: np.ndarray) -> np.ndarray:
     """Ranks of all ids when those behind the ranked ones are sorted in among them."""
     n_old = len(rank)
     if n_old == len(ids):
         return rank
-    by_rank = np.empty(n_old, dtype=np.int64)
-    by_rank[rank] = np.arange(n_old)
+    by_rank = assemble.inverse(rank)
     new = n_old + np.argsort(ids[n_old:], kind="stable")
     places = np.searchsorted(ids[by_rank], ids[new])
-    return _ranks(np.insert(by_rank, places, new))
+    return assemble.inverse(np.insert(by_rank, places, new))
 
 
 def _with_sums(

@@ -7,12 +7,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ecomrec._lazy import computed_once
-from ecomrec.cf._factors import Factors, norms_of
+from ecomrec.cf._canonical import id_ranks
 from ecomrec.data.histories import Profiles
 from ecomrec.data.interactions import Interactions
 from ecomrec.data.rows import RowStore
 from ecomrec.kernels import assemble, least_squares, sgd
+from ecomrec.vectors.factors import Factors
 
 # Conjugate gradients stand still in single precision after 10 to 20 steps, later where the penalty
 # is weak.
@@ -48,15 +48,10 @@ class RatingFactors(Factors):
     ridge_per_rating: float
     n_iter: int
 
-    @computed_once
-    def user_norms(self) -> np.ndarray:
-        """Lengths of the users' vectors, biases aside."""
-        return norms_of(np.asarray(self.user_factors)[:, :-2])
-
-    @computed_once
-    def item_norms(self) -> np.ndarray:
-        """Lengths of the items' vectors, biases aside."""
-        return norms_of(np.asarray(self.item_factors)[:, :-2])
+    @property
+    def n_biases(self) -> int:
+        """The user's bias and the item's; a unit stands beside each."""
+        return 2
 
 
 class Entries(NamedTuple):
@@ -69,11 +64,7 @@ class Entries(NamedTuple):
 
 def by_id(shop: Interactions) -> tuple[Entries, np.ndarray, np.ndarray]:
     """Return the ratings in the order of their ids, and the ranks of the ids of users, items."""
-    ranks = []
-    for ids in (shop.users.ids, shop.items.ids):
-        rank = np.empty(len(ids), dtype=np.int32)
-        rank[np.argsort(ids, kind="stable")] = np.arange(len(ids), dtype=np.int32)
-        ranks.append(rank)
+    ranks = id_ranks(shop.users), id_ranks(shop.items)
     indptr, columns = shop.by_user.to_csr()
     users = np.repeat(ranks[0], np.diff(indptr))
     entries = Entries(users, ranks[1][columns[0]], columns[1])

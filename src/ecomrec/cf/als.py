@@ -3,70 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
-from ecomrec._lazy import computed_once
-from ecomrec._rng import RandomState, make_rng
+from ecomrec._rng import RandomState
 from ecomrec._validation import Rule, choice, integer, jobs, real, seed
-from ecomrec.base import Query, State
-from ecomrec.cf._factors import FactorModel, Factors, most_alike, norms_of
-from ecomrec.cf._rating_factors import moments
+from ecomrec.base import Query, SideTables, State
+from ecomrec.cf import _alternation as alternation
+from ecomrec.cf._alternation import AlsFactors
+from ecomrec.cf._rating_factors import moments, within_range
 from ecomrec.data.histories import Profiles
 from ecomrec.data.interactions import Change, Interactions
-from ecomrec.data.rows import RowStore
 from ecomrec.data.timestamps import HalfLife, duration
-from ecomrec.kernels import least_squares, neighbors, ranking
+from ecomrec.kernels import least_squares, ranking
+from ecomrec.vectors.factors import FactorModel, Side
 
-Side = Literal["user", "item"]
-_OTHER: dict[Side, Side] = {"user": "item", "item": "user"}
-# How far the users look ahead of the items, as a share of the items' last step.
-_LEAST_LEAD, _MOST_LEAD = 0.5, 0.8
-# Conjugate gradients end by themselves when float32 can do no better.
-_MANY_STEPS = 100
-# Multiply-adds of a round of Cholesky factors that nobody waits for.
-_SMALL = 100_000_000
 # Default weight of everything that one user did not touch, together.
 _UNTOUCHED = 600.0
-
-
-@dataclass(frozen=True, eq=False)
-class AlsFactors(Factors):
-    """Factors of both sides, and what solving for one more row takes.
-
-    For ratings the last two columns are biases: a user's bias and 1, beside 1 and an item's bias.
-
-    Attributes
-    ----------
-    user_gram, item_gram : ndarray of shape (n_factors, n_factors), float64
-        Products of each side's factors with each other; empty for ratings.
-    mean, lowest, highest : float
-        Of all ratings.
-    """
-
-    user_gram: np.ndarray
-    item_gram: np.ndarray
-    mean: float
-    lowest: float
-    highest: float
-
-    def tastes(self, side: Side) -> np.ndarray:
-        """Vectors without biases: what makes two of them alike."""
-        factors: np.ndarray = self.user_factors if side == "user" else self.item_factors
-        return factors if len(self.user_gram) else factors[:, :-2]
-
-    @computed_once
-    def user_norms(self) -> np.ndarray:
-        """Lengths of the users' vectors, without biases."""
-        return norms_of(self.tastes("user"))
-
-    @computed_once
-    def item_norms(self) -> np.ndarray:
-        """Lengths of the items' vectors, without biases."""
-        return norms_of(self.tastes("item"))
 
 
 class ALS(FactorModel):
@@ -232,189 +186,36 @@ class ALS(FactorModel):
         if self._explicit and self.half_life is not None:
             raise ValueError("ALS: half_life fades weights, not ratings; leave it None.")
 
-    # ------------------------------------------------------------------ learning
-
-    def _fit(self, shop: Interactions, users: Any) -> AlsFactors:
-        lowest, highest, mean = moments(shop.data) if self._explicit else (0.0, 0.0, 0.0)
-        known = self._first_vectors(shop, mean)
-        ridges = {side: self._ridges(shop, side, np.arange(len(known[side]))) for side in _OTHER}
-        with threadpool_limits(1, user_api="blas"):
-            self._half_step(shop, "user", known, ridges["user"], mean)
-            for number in range(1, self.max_iter + 1):
-                self._half_step(shop, "item", known, ridges["item"], mean)
-                last = number == self.max_iter
-                lead = min(max((number - 1) / (number + 2), _LEAST_LEAD), _MOST_LEAD)
-                lead = 0.0 if last or number == 1 else lead
-                self._half_step(shop, "user", known, ridges["user"], mean, lead, exact=last)
-            user_gram, item_gram = self._gram(known["user"]), self._gram(known["item"])
-        return AlsFactors(
-            known["user"], known["item"], self._touched(shop), user_gram, item_gram, mean, lowest,
-            highest,
-        )  # fmt: skip
-
-    def _first_vectors(self, shop: Interactions, mean: float) -> dict[str, np.ndarray]:
-        """Small random vectors of items, drawn in the order of ids, whoever arrived first."""
-        drawn = make_rng(self.random_state).standard_normal(
-            (shop.n_items, self.n_factors), dtype=np.float32
-        )
-        items = np.zeros((shop.n_items, self.n_factors + 2 * self._explicit), dtype=np.float32)
-        order = np.argsort(shop.item_ids, kind="stable")
-        items[order, : self.n_factors] = drawn * np.float32(0.1 / np.sqrt(self.n_factors))
-        users = np.zeros((shop.n_users, items.shape[1]), dtype=np.float32)
-        if self._explicit:
-            items[:, -2] = 1
-            users[:, -2:] = mean, 1
-        turn = np.eye(self.n_factors)
-        return {"user": users, "item": items, "item before": items, "turn": turn}
-
-    def _half_step(
-        self,
-        shop: Interactions,
-        side: Side,
-        known: dict[str, np.ndarray],
-        ridges: np.ndarray,
-        mean: float,
-        lead: float = 0.0,
-        exact: bool = False,
-    ) -> None:
-        """Solve for one side given the other, in place; vectors are turned as that needs.
-
-        With a `lead`, the items are taken a part of their last step further on: fewer rounds. They
-        are then behind the users by a "turn", which the items' next step makes up for.
-        """
-        other, own = known[_OTHER[side]], known[side]
-        if lead:
-            other = other + np.float32(lead) * (other - known["item before"])
-        gram = self._gram(other)
-        if not self._explicit:
-            values, turn = np.linalg.eigh(gram)
-            gram = np.diag(np.maximum(values, 0.0)) * self._unobserved(shop)
-            other = least_squares.rotate(other, turn, self.n_jobs)
-            missed = known["turn"] @ turn if side == "item" else turn
-            own = least_squares.rotate(own, missed, self.n_jobs)
-            known["turn"] = turn if lead else np.eye(self.n_factors)
-            if not lead:
-                known[_OTHER[side]] = other
-        how: dict[str, Any] = {"diagonal": True}
-        solver = self.solver
-        if solver == "auto":
-            solver = "exact" if len(shop.data) * self.n_factors**2 <= _SMALL else "cg"
-        if solver != "exact":
-            how["warm"] = own
-            if exact:
-                how["n_steps"] = _MANY_STEPS
-            elif solver == "cg":
-                how["n_steps"] = self.cg_steps
-            else:
-                how["block_size"] = self.block_size
-        if side == "item":
-            known["item before"] = own
-        rows = np.arange(len(own))
-        store, scale = _store(shop, side).arrays, shop.scale
-        known[side] = self._solved(side, rows, store, scale, other, gram, ridges, mean, how)
-
-    def _solved(
-        self,
-        side: Side,
-        rows: np.ndarray,
-        store: tuple[np.ndarray, ...],
-        scale: float,
-        other: np.ndarray,
-        gram: np.ndarray,
-        ridges: np.ndarray,
-        mean: float,
-        how: Mapping[str, Any],
-    ) -> np.ndarray:
-        """Vectors of some rows given those of the other side."""
-        if not self._explicit:
-            vectors: np.ndarray = least_squares.solve(
-                rows, store, other, gram, ridges, scale=scale, n_jobs=self.n_jobs, **how
-            )
-            return vectors
-        # The bias is one more factor, of the other side's ones.
-        d, is_user = self.n_factors, side == "user"
-        columns = [*range(d), d if is_user else d + 1]
-        offsets = other[:, d + 1] + mean if is_user else other[:, d]
-        how = dict(how, diagonal=True)
-        if "warm" in how:
-            how["warm"] = how["warm"][:, columns]
-            how["warm"][:, d] -= mean * is_user
-        solved = least_squares.solve(
-            rows, store, other[:, columns], np.zeros((d + 1, d + 1)), ridges, offsets=offsets,
-            n_jobs=self.n_jobs, **how,
-        )  # fmt: skip
-        vectors = np.ones((len(rows), d + 2), dtype=np.float32)
-        vectors[:, columns] = solved
-        if is_user:
-            vectors[:, d] += mean
-            vectors[store[1][rows] == 0] = 0
-        return vectors
-
-    def _gram(self, factors: np.ndarray) -> np.ndarray:
-        if self._explicit:
-            return np.zeros((0, 0))
-        products: np.ndarray = least_squares.gram(factors, self.n_jobs)
-        return products
-
-    def _ridges(self, shop: Interactions, side: Side, rows: np.ndarray) -> np.ndarray:
-        n_other = shop.n_items if side == "user" else shop.n_users
-        untouched = self._unobserved(shop) * n_other
-        return self._penalties(_store(shop, side).arrays, rows, n_other, untouched)
-
-    def _unobserved(self, shop: Interactions) -> float:
-        """Weight of a pair that nobody touched."""
-        weight = self.unobserved_weight
-        return min(1.0, _UNTOUCHED / shop.n_items) if weight is None else weight
-
-    def _penalties(
-        self, store: tuple[np.ndarray, ...], rows: np.ndarray, n_other: int, untouched: float
-    ) -> np.ndarray:
-        """Regularisation of some rows, by their number of entries."""
-        if self._explicit:
-            counts = store[1][rows].astype(np.float64)
-        else:
-            ones = np.ones(n_other)
-            counts = neighbors.row_sums(rows, store, ones, form=neighbors.BINARY)
-            counts += untouched
-        strength = self.regularization
+    def _problem(self, shop: Interactions) -> alternation.Problem:
+        strength, weight = self.regularization, self.unobserved_weight
         if strength is None:
             strength = 0.1 if self._explicit else 0.006
-        penalties: np.ndarray = strength * counts**self.regularization_exponent
-        return penalties
+        if weight is None:
+            weight = min(1.0, _UNTOUCHED / shop.n_items)
+        return alternation.Problem(
+            self.n_factors, self._explicit, strength, self.regularization_exponent, weight,
+            self.n_jobs,
+        )  # fmt: skip
 
-    def _touched(self, shop: Interactions) -> np.ndarray:
-        """Items of which something is known."""
-        return (shop.by_item.lengths if self._explicit else shop.item_counts) > 0
+    # ------------------------------------------------------------------ learning
 
-    # ------------------------------------------------------------------ updates
+    def _fit(self, shop: Interactions, sides: SideTables) -> AlsFactors:
+        solver = alternation.Solver(self.solver, self.cg_steps, self.block_size)
+        return alternation.alternate(
+            self._problem(shop), shop, solver, self.max_iter, self.random_state
+        )
 
     def _partial_fit(
-        self, state: State, shop: Interactions, change: Change, users: Any
+        self, state: State, shop: Interactions, change: Change, sides: SideTables
     ) -> AlsFactors:
-        learned = state.learned
-        known: dict[Side, np.ndarray] = {
-            "user": _grown(learned.user_factors, shop.n_users),
-            "item": _grown(learned.item_factors, shop.n_items),
-        }
-        if self._explicit:
-            known["item"][len(learned.item_factors) :, -2] = 1
-        grams: dict[Side, np.ndarray] = {"user": learned.user_gram, "item": learned.item_gram}
-        rows: dict[Side, np.ndarray] = {"user": change.users, "item": change.items}
-        steps: tuple[Side, ...] = ("user", "item", "user")
-        for side in steps:
-            part, other = rows[side], _OTHER[side]
-            solved = self._solved(
-                side, part, _store(shop, side).arrays, shop.scale, known[other],
-                grams[other] * self._unobserved(shop),
-                self._ridges(shop, side, part), learned.mean, {},
-            )  # fmt: skip
-            if not self._explicit:
-                grams[side] = grams[side] + _products(solved) - _products(known[side][part])
-            known[side][part] = solved
-        with_evidence = np.zeros(shop.n_items, dtype=bool)
-        with_evidence[: len(learned.with_evidence)] = learned.with_evidence
+        learned, problem = state.learned, self._problem(shop)
+        changed: dict[Side, np.ndarray] = {"user": change.users, "item": change.items}
+        known, grams = alternation.updated(problem, shop, changed, learned)
+        with_evidence = np.pad(
+            learned.with_evidence, (0, shop.n_items - len(learned.with_evidence))
+        )
         # What only new users touched is still a vector of zeros, unless it has a bias.
-        with_evidence[change.items] = self._touched(shop)[change.items]
+        with_evidence[change.items] = alternation.touched(problem, shop)[change.items]
         if not self._explicit:
             with_evidence[change.items] &= known["item"][change.items].any(axis=1)
         _, (_, values, *_) = shop.by_user.take(change.users)
@@ -426,25 +227,26 @@ class ALS(FactorModel):
     def _forget(
         self, state: State, shop: Interactions, kept_users: np.ndarray, kept_items: np.ndarray
     ) -> AlsFactors:
-        learned, before = state.learned, state.interactions
+        learned, before, problem = state.learned, state.interactions, self._problem(shop)
         users, items = learned.user_factors[kept_users], learned.item_factors[kept_items]
-        touched = self._touched(shop)
+        touched = alternation.touched(problem, shop)
         # An item in a side table stays, though only the forgotten had touched it.
         items[~touched, : self.n_factors] = 0
         if self._explicit:
             items[~touched, -1] = 0
-        item_gram = self._gram(items)
+        item_gram = alternation.gram(problem, items)
         # Whoever had touched a forgotten item is described by what is left.
         _, columns = before.by_item.take(np.flatnonzero(~kept_items))
         poorer = np.zeros(before.n_users, dtype=bool)
         poorer[columns[0]] = True
         rows = np.flatnonzero(poorer[kept_users])
-        users[rows] = self._solved(
-            "user", rows, shop.by_user.arrays, shop.scale, items,
-            item_gram * self._unobserved(shop), self._ridges(shop, "user", rows), learned.mean, {},
+        users[rows] = alternation.solve(
+            problem, "user", rows, shop.by_user.arrays, shop.scale, items,
+            item_gram * problem.unobserved_weight,
+            alternation.ridges(problem, shop, "user", rows), learned.mean,
         )  # fmt: skip
         return AlsFactors(
-            users, items, touched, self._gram(users), item_gram, learned.mean,
+            users, items, touched, alternation.gram(problem, users), item_gram, learned.mean,
             *self._range(shop.data),
         )  # fmt: skip
 
@@ -455,10 +257,7 @@ class ALS(FactorModel):
     # ------------------------------------------------------------------ answering
 
     def _within_range(self, state: State, scores: Any) -> Any:
-        """Ratings cut off at the lowest and the highest that were seen."""
-        if not self._explicit:
-            return scores
-        return np.clip(scores, state.learned.lowest, state.learned.highest)
+        return within_range(state.learned, scores) if self._explicit else scores
 
     def _score(self, state: State, query: Query) -> np.ndarray:
         block: np.ndarray = self._within_range(state, super()._score(state, query))
@@ -471,33 +270,17 @@ class ALS(FactorModel):
         items, scores = super()._top_k(state, query, k, mask)
         return items, self._within_range(state, scores)
 
-    def _similar_items(self, state: State, rows: np.ndarray, k: int) -> neighbors.Rows:
-        if not self._explicit:
-            return super()._similar_items(state, rows, k)
-        known = state.learned
-        alike: neighbors.Rows = most_alike(
-            known.tastes("item"), rows, k, self.n_jobs, known.item_norms
-        )
-        return alike
-
-    def _similar_users(self, state: State, rows: np.ndarray, k: int) -> neighbors.Rows:
-        known = state.learned
-        alike: neighbors.Rows = most_alike(
-            known.tastes("user"), rows, k, self.n_jobs, known.user_norms
-        )
-        return alike
-
     def _fold_in(self, state: State, profiles: Profiles) -> np.ndarray:
         learned, shop = state.learned, state.interactions
-        indptr, items, weights = profiles
+        problem, (indptr, items, weights) = self._problem(shop), profiles
         # Vectors of what the visitors touched: the catalogue may be large, or compressed.
         items, places = np.unique(items, return_inverse=True)
         store = indptr[:-1], np.diff(indptr).astype(np.int32), places.astype(np.int32), weights
-        rows, unobserved = np.arange(len(indptr) - 1), self._unobserved(shop)
-        ridges = self._penalties(store, rows, len(items), unobserved * shop.n_items)
-        return self._solved(
-            "user", rows, store, 1.0, learned.item_factors[items],
-            learned.item_gram * unobserved, ridges, learned.mean, {},
+        rows = np.arange(len(indptr) - 1)
+        ridges = alternation.row_penalties(problem, store, rows, len(items), shop.n_items)
+        return alternation.solve(
+            problem, "user", rows, store, 1.0, learned.item_factors[items],
+            learned.item_gram * problem.unobserved_weight, ridges, learned.mean,
         )  # fmt: skip
 
     def _explain(
@@ -507,9 +290,9 @@ class ALS(FactorModel):
         # y' A^-1 b is a sum over the entries that b is a sum over.
         learned, (indptr, items, weights) = state.learned, query.profiles
         d, n_items = self.n_factors, state.interactions.n_items
-        unobserved, one = self._unobserved(state.interactions), np.zeros(1, dtype=np.int64)
+        problem, one = self._problem(state.interactions), np.zeros(1, dtype=np.int64)
         store = indptr[:-1], np.diff(indptr).astype(np.int32), items, weights
-        ridge = self._penalties(store, one, n_items, unobserved * n_items)
+        ridge = alternation.row_penalties(problem, store, one, n_items, n_items)
         if not self._explicit:
             items, weights = items[weights > 0], weights[weights > 0]
         own = learned.item_factors[[item]][0].astype(np.float64)
@@ -521,7 +304,7 @@ class ALS(FactorModel):
             system = np.zeros((d + 1, d + 1))
         else:
             base, targets = 0.0, np.ones(len(items))
-            system = unobserved * learned.item_gram
+            system = problem.unobserved_weight * learned.item_gram
         system = system + max(ridge[0], least_squares.LEAST_RIDGE) * np.eye(len(own))
         system += (rows.T * weights) @ rows
         parts = rows @ np.linalg.solve(system, own) * weights * targets
@@ -548,20 +331,3 @@ class ALS(FactorModel):
             result[alone] = learned.user_factors[users[alone], -2]
         answers: np.ndarray = self._within_range(state, result)
         return answers
-
-
-def _store(shop: Interactions, side: Side) -> RowStore:
-    return shop.by_user if side == "user" else shop.by_item
-
-
-def _grown(factors: np.ndarray, n: int) -> np.ndarray:
-    """A copy with rows of zeros behind, up to n."""
-    grown = np.zeros((n, factors.shape[1]), dtype=np.float32)
-    grown[: len(factors)] = factors
-    return grown
-
-
-def _products(factors: np.ndarray) -> np.ndarray:
-    """Gram matrix of a few rows, in float64."""
-    wide = factors.astype(np.float64)
-    return wide.T @ wide

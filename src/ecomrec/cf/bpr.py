@@ -10,14 +10,14 @@ import numpy as np
 
 from ecomrec._rng import RandomState, make_rng
 from ecomrec._validation import Rule, integer, jobs, real, seed
-from ecomrec.base import Query, State
+from ecomrec.base import Query, SideTables, State
 from ecomrec.cf._canonical import canonical, count
-from ecomrec.cf._factors import FactorModel, Factors, most_alike
 from ecomrec.cf._pairwise import Steps, learn_items
 from ecomrec.data.histories import Profiles, stored_profiles
 from ecomrec.data.interactions import Change, Interactions
 from ecomrec.data.timestamps import HalfLife, decay, duration
-from ecomrec.kernels import bpr, neighbors, sparse
+from ecomrec.kernels import bpr, sparse
+from ecomrec.vectors.factors import FactorModel, Factors
 
 # Visitors are compared with so many items at most.
 _RIVALS = 4096
@@ -50,6 +50,11 @@ class BprFactors(Factors):
     bias_line: np.ndarray
     mean_weight: float
     seed: int
+
+    @property
+    def n_biases(self) -> int:
+        """An item's bias, beside a user's 1."""
+        return 1
 
 
 class BPR(FactorModel):
@@ -186,7 +191,7 @@ class BPR(FactorModel):
 
     # ------------------------------------------------------------------ learning
 
-    def _fit(self, shop: Interactions, users: Any) -> BprFactors:
+    def _fit(self, shop: Interactions, sides: SideTables) -> BprFactors:
         rng = make_rng(self.random_state)
         rows = canonical(shop)
         known = shop.item_counts > 0
@@ -218,7 +223,7 @@ class BPR(FactorModel):
         return replace(learned, user_factors=self._folded(learned, everyone))
 
     def _partial_fit(
-        self, state: State, shop: Interactions, change: Change, users: Any
+        self, state: State, shop: Interactions, change: Change, sides: SideTables
     ) -> BprFactors:
         before = state.interactions
         learned: BprFactors = state.learned
@@ -325,18 +330,6 @@ class BPR(FactorModel):
 
     def _fold_in(self, state: State, profiles: Profiles) -> np.ndarray:
         return self._folded(state.learned, profiles)
-
-    def _similar_items(self, state: State, rows: np.ndarray, k: int) -> neighbors.Rows:
-        found: neighbors.Rows = most_alike(
-            np.ascontiguousarray(state.learned.item_factors[:, :-1]), rows, k, self.n_jobs
-        )
-        return found
-
-    def _similar_users(self, state: State, rows: np.ndarray, k: int) -> neighbors.Rows:
-        found: neighbors.Rows = most_alike(
-            np.ascontiguousarray(state.learned.user_factors[:, :-1]), rows, k, self.n_jobs
-        )
-        return found
 
     def _explain(
         self, state: State, query: Query, item: int

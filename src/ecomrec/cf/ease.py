@@ -9,6 +9,7 @@ import numpy as np
 from scipy.linalg import lapack
 
 from ecomrec._validation import Rule, jobs, real
+from ecomrec.base import SideTables
 from ecomrec.cf._linear import (
     DenseWeights,
     LinearItemModel,
@@ -149,7 +150,7 @@ class EASE(LinearItemModel):
         self.half_life = half_life
         self.n_jobs = n_jobs
 
-    def _fit(self, shop: Interactions, users: Any) -> DenseWeights:
+    def _fit(self, shop: Interactions, sides: SideTables) -> DenseWeights:
         n_items = shop.n_items
         check_memory("EASE", n_items, 4.0 * n_items**2 + _ROOM * n_items, _ADVICE)
         popularity = np.maximum(shop.item_counts, 1.0) ** self.item_damping

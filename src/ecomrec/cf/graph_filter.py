@@ -12,13 +12,13 @@ from sklearn.utils.extmath import randomized_svd
 
 from ecomrec._rng import RandomState, make_rng
 from ecomrec._validation import Rule, choice, integer, jobs, real, seed
-from ecomrec.base import Query, State
+from ecomrec.base import Query, SideTables, State
+from ecomrec.cf._canonical import id_ranks
 from ecomrec.cf._linear import (
     DenseWeights,
     LinearItemModel,
     SparseWeights,
     check_memory,
-    id_ranks,
     lapack_threads,
     shared_users,
 )
@@ -198,7 +198,7 @@ class GraphFilter(LinearItemModel):
 
     # ------------------------------------------------------------------ learning
 
-    def _fit(self, shop: Interactions, users: Any) -> Any:
+    def _fit(self, shop: Interactions, sides: SideTables) -> Any:
         n_items = shop.n_items
         item_damping = 1 - self.alpha if self.item_damping is None else self.item_damping
         user_sums, item_sums = _sums(shop)
@@ -261,7 +261,7 @@ class GraphFilter(LinearItemModel):
         )
         data = data / popularity[shop.indices]
         # In the order of ids: chance then does not depend on who came first.
-        places, rows = id_ranks(shop.item_ids), np.argsort(shop.user_ids, kind="stable")
+        places, rows = id_ranks(shop.items), np.argsort(shop.user_ids, kind="stable")
         matrix = sp.csr_array(
             (data.astype(np.float32), places[shop.indices], shop.indptr), shape=shop.shape
         )[rows]

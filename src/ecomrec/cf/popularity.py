@@ -10,7 +10,7 @@ import numpy as np
 
 from ecomrec._lazy import computed_once
 from ecomrec._validation import Rule, choice, text
-from ecomrec.base import BaseRecommender, Query, State
+from ecomrec.base import BaseRecommender, Query, SideTables, State
 from ecomrec.data.interactions import Change, Interactions
 from ecomrec.data.tables import USER, read_attribute
 from ecomrec.data.timestamps import HalfLife, duration
@@ -105,15 +105,15 @@ class Popularity(BaseRecommender):
         overall: np.ndarray = state.learned.totals.sum(axis=0) * self._factor(state.interactions)
         return overall
 
-    def _fit(self, shop: Interactions, users: Any) -> _Learned:
+    def _fit(self, shop: Interactions, sides: SideTables) -> _Learned:
         names, groups = np.empty(0, dtype=np.int64), np.zeros(shop.n_users, dtype=np.int64)
         if self.group is not None:
-            if users is None:
+            if sides.users is None:
                 raise ValueError(
                     f"Popularity: group={self.group!r} needs fit(..., users=table) with that "
                     "column and user_id."
                 )
-            groups, names = _coded(read_attribute(users, USER, self.group, shop.users))
+            groups, names = _coded(read_attribute(sides.users, USER, self.group, shop.users))
         return _Learned(self._totals(shop, groups, len(names) + 1), groups, names)
 
     def _totals(self, shop: Interactions, groups: np.ndarray, n_groups: int) -> np.ndarray:
@@ -128,10 +128,12 @@ class Popularity(BaseRecommender):
             return (data > 0).astype(np.float64)
         return np.maximum(data.astype(np.float64), 0.0)
 
-    def _partial_fit(self, state: State, shop: Interactions, change: Change, users: Any) -> Any:
+    def _partial_fit(
+        self, state: State, shop: Interactions, change: Change, sides: SideTables
+    ) -> Any:
         known = state.learned
-        if self.group is not None and users is not None:
-            return self._fit_groups(known, shop, users)
+        if self.group is not None and sides.users is not None:
+            return self._fit_groups(known, shop, sides.users)
         if shop.reference != state.interactions.reference:
             # Weights are seen from a later time: every total is in an old unit.
             change = Change(change.users, np.arange(shop.n_items))

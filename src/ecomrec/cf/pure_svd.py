@@ -11,14 +11,14 @@ from threadpoolctl import threadpool_limits
 
 from ecomrec._rng import RandomState, make_rng
 from ecomrec._validation import Rule, integer, jobs, real, seed
-from ecomrec.base import Query, State
+from ecomrec.base import Query, SideTables, State
 from ecomrec.cf._canonical import canonical, count
 from ecomrec.cf._directions import Scaled, leading_directions
-from ecomrec.cf._factors import FactorModel, Factors
 from ecomrec.data.histories import Profiles
 from ecomrec.data.interactions import Change, Interactions
 from ecomrec.data.timestamps import HalfLife, decay, duration
 from ecomrec.kernels import sparse
+from ecomrec.vectors.factors import FactorModel, Factors
 
 _TINY = float(np.finfo(np.float64).tiny)
 # Squares of singular values below this faded away with the half-life: they place no item.
@@ -182,7 +182,7 @@ class PureSVD(FactorModel):
 
     # ------------------------------------------------------------------ learning
 
-    def _fit(self, shop: Interactions, users: Any) -> PureSvdFactors:
+    def _fit(self, shop: Interactions, sides: SideTables) -> PureSvdFactors:
         rows = canonical(shop)
         counts = shop.item_counts
         item_scales = _power(counts, -self.item_damping)
@@ -213,7 +213,7 @@ class PureSVD(FactorModel):
         return replace(known, user_factors=_described(shop, everyone, known, self.n_jobs))
 
     def _partial_fit(
-        self, state: State, shop: Interactions, change: Change, users: Any
+        self, state: State, shop: Interactions, change: Change, sides: SideTables
     ) -> PureSvdFactors:
         before = state.interactions
         learned: PureSvdFactors = state.learned

@@ -9,11 +9,12 @@ import numpy as np
 import scipy.sparse as sp
 
 from ecomrec._validation import Rule, integer, jobs, real
+from ecomrec.base import SideTables
+from ecomrec.cf._canonical import id_ranks
 from ecomrec.cf._linear import (
     LinearItemModel,
     SparseWeights,
     check_memory,
-    id_ranks,
     shared_users,
     squares,
     user_weights,
@@ -143,7 +144,7 @@ class SLIM(LinearItemModel):
         self.half_life = half_life
         self.n_jobs = n_jobs
 
-    def _fit(self, shop: Interactions, users: Any) -> SparseWeights:
+    def _fit(self, shop: Interactions, sides: SideTables) -> SparseWeights:
         n_items = shop.n_items
         importance = user_weights(shop, self.user_damping)
         diagonal = squares(shop, importance)
@@ -156,7 +157,7 @@ class SLIM(LinearItemModel):
         targets = np.repeat(np.arange(n_items), np.diff(found.indptr))
         wanted = (found.values * (norms[targets] * norms[found.entities])).astype(np.float32)
         # In the order of ids: the path to the solution does not depend on who came first.
-        order = np.lexsort((id_ranks(shop.item_ids)[found.entities], targets))
+        order = np.lexsort((id_ranks(shop.items)[found.entities], targets))
         candidates = found.indptr, found.entities[order], wanted[order]
         del found, targets, wanted, order
         together = shared_users(shop, importance, np.ones(n_items), n_items, self.n_jobs)

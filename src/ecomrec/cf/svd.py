@@ -10,13 +10,13 @@ import numpy as np
 
 from ecomrec._rng import RandomState, make_rng
 from ecomrec._validation import Rule, boolean, integer, jobs, real, seed
-from ecomrec.base import Query, State
+from ecomrec.base import Query, SideTables, State
 from ecomrec.cf import _rating_factors as rated
-from ecomrec.cf._factors import FactorModel, most_alike, read_only
 from ecomrec.cf._rating_factors import RatingFactors
 from ecomrec.data.histories import Profiles
 from ecomrec.data.interactions import Change, Interactions
-from ecomrec.kernels import assemble, neighbors, ranking, sgd
+from ecomrec.kernels import assemble, ranking, sgd
+from ecomrec.vectors.factors import FactorModel, read_only
 
 # Pairs predicted at a time: their vectors are copied.
 _PAIRS = 100_000
@@ -177,7 +177,7 @@ class SVD(FactorModel):
 
     # ------------------------------------------------------------------ learning
 
-    def _fit(self, shop: Interactions, users: Any) -> RatingFactors:
+    def _fit(self, shop: Interactions, sides: SideTables) -> RatingFactors:
         entries, user_ranks, item_ranks = rated.by_id(shop)
         lowest, highest, mean = rated.moments(entries.ratings)
         unit = (highest - lowest) / 4 or 1.0
@@ -247,10 +247,10 @@ class SVD(FactorModel):
         )
 
     def _partial_fit(
-        self, state: State, shop: Interactions, change: Change, users: Any
+        self, state: State, shop: Interactions, change: Change, sides: SideTables
     ) -> RatingFactors:
         if state.interactions.n_entries == 0:
-            return self._fit(shop, users)
+            return self._fit(shop, sides)
         learned = rated.grown(state.learned, shop)
         profiles = Profiles(*rated.taken(shop.by_user, change.users))
         if len(profiles.weights):
@@ -314,18 +314,6 @@ class SVD(FactorModel):
             ratings[part] += np.einsum("rf,rf->r", mine, its)
         answers: np.ndarray = rated.within_range(learned, ratings)
         return answers
-
-    def _similar_items(self, state: State, rows: np.ndarray, k: int) -> neighbors.Rows:
-        learned = state.learned
-        vectors, norms = np.asarray(learned.item_factors)[:, :-2], learned.item_norms
-        alike: neighbors.Rows = most_alike(vectors, rows, k, self.n_jobs, norms)
-        return alike
-
-    def _similar_users(self, state: State, rows: np.ndarray, k: int) -> neighbors.Rows:
-        learned = state.learned
-        vectors, norms = np.asarray(learned.user_factors)[:, :-2], learned.user_norms
-        alike: neighbors.Rows = most_alike(vectors, rows, k, self.n_jobs, norms)
-        return alike
 
     def _explain(
         self, state: State, query: Query, item: int

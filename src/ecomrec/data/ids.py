@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ecomrec.exceptions import DataError
+from ecomrec.kernels import assemble
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -202,9 +203,7 @@ def encode_ids(column: Any, name: str) -> tuple[np.ndarray, np.ndarray, str]:
     if len(ids) >= 2**31:
         raise DataError(f"{name} has {len(ids)} distinct ids; at most 2**31 - 1 fit.")
     order = _sorted_order(ids, name)
-    rank = np.empty(len(ids), dtype=np.int32)
-    rank[order] = np.arange(len(ids), dtype=np.int32)
-    return rank[codes], ids[order], kind
+    return assemble.inverse(order)[codes], ids[order], kind
 
 
 def _encode_dense(column: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray] | None:

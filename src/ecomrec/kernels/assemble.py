@@ -32,6 +32,13 @@ def group_by_row(codes: np.ndarray, n_rows: int) -> tuple[np.ndarray, np.ndarray
     return indptr, order
 
 
+def inverse(order: np.ndarray) -> np.ndarray:
+    """Return the place of each row in an order (int32), or the order that has these places."""
+    places = np.empty(len(order), dtype=np.int32)
+    places[order] = np.arange(len(order), dtype=np.int32)
+    return places
+
+
 @jit
 def _merge_weights(start, stop, indptr, columns, weights, times, lengths, data):
     unit = len(weights) == 0

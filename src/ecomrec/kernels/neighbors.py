@@ -344,12 +344,6 @@ def _prepared(other, how, n_jobs):
     return roots, factors
 
 
-def _inverse(rank):
-    by_rank = np.empty(len(rank), dtype=np.int32)
-    by_rank[rank] = np.arange(len(rank), dtype=np.int32)
-    return by_rank
-
-
 def dot_rows(
     rows, selves, own_norms, own_lengths, mine, other, comparison, n_neighbors, rank, *,
     feature_rank=None, ordered=False, n_jobs=1,
@@ -390,7 +384,7 @@ def dot_rows(
     how = comparison
     roots, factors = _prepared(other, how, n_jobs)
     coarse_norms = np.minimum(how.other_norms, np.finfo(np.float32).max).astype(np.float32)
-    by_rank = _inverse(rank)
+    by_rank = assemble.inverse(rank)
     feature_rank = np.empty(0, dtype=np.int32) if feature_rank is None else feature_rank
     run_sharded(
         lambda start, stop: _dot_rows(

@@ -161,8 +161,7 @@ def rated_rows(
     entities = np.empty(out_at[-1], dtype=np.int32)
     values = np.empty(out_at[-1], dtype=np.float32)
     counts = np.zeros(len(rows), dtype=np.int64)
-    rank = np.empty(len(by_rank), dtype=np.int32)
-    rank[by_rank] = np.arange(len(by_rank), dtype=np.int32)
+    rank = assemble.inverse(by_rank)
     run_sharded(
         lambda start, stop: _rated_rows(
             start, stop, rows, selves, own_offsets, mine, other, offsets, feature_offsets, kind,

@@ -14,14 +14,16 @@ import numpy as np
 from ecomrec._lazy import computed_once
 from ecomrec._validation import check_k
 from ecomrec.base import BaseRecommender, Query, State
-from ecomrec.cf import _index
-from ecomrec.cf._compressed import CodedRows, compressed, expanded, is_coded, packed, unpacked
-from ecomrec.cf._index import Index
 from ecomrec.data.histories import Profiles
 from ecomrec.kernels import neighbors, quantized, ranking
+from ecomrec.vectors import index as _index
+from ecomrec.vectors.compressed import CodedRows, compressed, expanded, is_coded, packed, unpacked
+from ecomrec.vectors.index import Index
 
 # Catalogues from this size on are indexed as they are learned.
 _INDEX_FROM = 20_000
+
+Side = Literal["user", "item"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,15 +56,25 @@ class Factors:
     #: Belongs to these very vectors: a changed copy has none, and no file holds it.
     index: ClassVar[Index | None] = None
 
+    @property
+    def n_biases(self) -> int:
+        """How many of the last columns are biases: no part of what makes two rows alike."""
+        return 0
+
+    def tastes(self, side: Side) -> np.ndarray | CodedRows:
+        """Vectors without their biases."""
+        rows = self.user_factors if side == "user" else self.item_factors
+        return np.asarray(rows)[:, : -self.n_biases] if self.n_biases else rows
+
     @computed_once
     def user_norms(self) -> np.ndarray:
-        """Lengths of the users' vectors."""
-        return norms_of(self.user_factors)
+        """Lengths of the users' vectors, without biases."""
+        return norms_of(self.tastes("user"))
 
     @computed_once
     def item_norms(self) -> np.ndarray:
-        """Lengths of the items' vectors."""
-        return norms_of(self.item_factors)
+        """Lengths of the items' vectors, without biases."""
+        return norms_of(self.tastes("item"))
 
 
 class FactorModel(BaseRecommender):
@@ -308,16 +320,12 @@ class FactorModel(BaseRecommender):
 
     def _similar_items(self, state: State, rows: np.ndarray, k: int) -> neighbors.Rows:
         learned = state.learned
-        alike: neighbors.Rows = most_alike(
-            learned.item_factors, rows, k, self.n_jobs, learned.item_norms, learned.index
-        )
-        return alike
+        index = None if learned.n_biases else learned.index
+        return most_alike(learned.tastes("item"), rows, k, self.n_jobs, learned.item_norms, index)
 
     def _similar_users(self, state: State, rows: np.ndarray, k: int) -> neighbors.Rows:
         learned = state.learned
-        users, norms = learned.user_factors, learned.user_norms
-        alike: neighbors.Rows = most_alike(users, rows, k, self.n_jobs, norms)
-        return alike
+        return most_alike(learned.tastes("user"), rows, k, self.n_jobs, learned.user_norms)
 
     @property
     def user_factors_(self) -> np.ndarray:
@@ -342,9 +350,9 @@ def most_alike(
     rows: np.ndarray,
     k: int,
     n_jobs: int | None,
-    norms: np.ndarray | None = None,
+    norms: np.ndarray,
     index: Index | None = None,
-) -> Any:
+) -> neighbors.Rows:
     """Rows with the largest cosine to some rows, best first, without those and without empty ones.
 
     Parameters
@@ -353,8 +361,8 @@ def most_alike(
     rows : ndarray, int64
     k : int
     n_jobs : int or None
-    norms : ndarray of shape (n,), float32, optional
-        Lengths of the rows, if they are known.
+    norms : ndarray of shape (n,), float32
+        Lengths of the rows.
     index : Index, optional
         Of the factors.
 
@@ -362,8 +370,6 @@ def most_alike(
     -------
     neighbors.Rows
     """
-    if norms is None:
-        norms = norms_of(factors)
     with np.errstate(divide="ignore"):
         weights = np.where(norms > 0, np.float32(1) / norms, np.float32(0))
     itself = rows.astype(np.int32), np.arange(len(rows) + 1)

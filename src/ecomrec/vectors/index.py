@@ -9,8 +9,8 @@ import numpy as np
 
 from ecomrec._optional import require
 from ecomrec._parallel import n_threads
-from ecomrec.cf._compressed import CodedRows, overlap
 from ecomrec.kernels import quantized, ranking, retrieval
+from ecomrec.vectors.compressed import CodedRows, overlap
 
 # Efforts of the search in a graph: nodes that are kept in view.
 _EFFORTS = (32, 64, 128, 256, 512, 1024)

@@ -15,10 +15,10 @@ import pytest
 from sklearn.base import clone
 
 from ecomrec._registry import ESTIMATORS
-from ecomrec.cf import _factors
-from ecomrec.cf._compressed import CodedRows
-from ecomrec.cf._factors import FactorModel, Factors
 from ecomrec.exceptions import FileFormatError
+from ecomrec.vectors import factors as _factors
+from ecomrec.vectors.compressed import CodedRows
+from ecomrec.vectors.factors import FactorModel, Factors
 
 
 class Drawn(FactorModel):
@@ -28,7 +28,7 @@ class Drawn(FactorModel):
         self.n_factors = n_factors
         self.n_jobs = n_jobs
 
-    def _fit(self, shop, users):
+    def _fit(self, shop, sides):
         rng = np.random.default_rng(0)
         factors = [rng.standard_normal((n, self.n_factors), dtype=np.float32) for n in shop.shape]
         return Factors(factors[0], factors[1], shop.item_counts > 0)
@@ -209,7 +209,7 @@ def test_a_user_who_saw_everything_gets_what_is_left(graphed):
 def test_a_graph_that_finds_too_little_is_refused(graphed):
     exact, _ = graphed
     with (
-        mock.patch("ecomrec.cf._index._EFFORTS", (1,)),
+        mock.patch("ecomrec.vectors.index._EFFORTS", (1,)),
         pytest.raises(ValueError, match=r"less than min_recall=1\. Take build_index\('int8'\)"),
     ):
         exact.build_index("usearch", min_recall=1.0)

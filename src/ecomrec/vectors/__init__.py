@@ -1,0 +1,1 @@
+"""Models whose score is a product of two vectors: finding the best items, smaller vectors."""
