@@ -1,12 +1,10 @@
 """PureSVD beside SciPy and scikit-learn, BPR beside implicit: in turn, in one process, on ml-1m.
 
-``python -m benchmarks.factors_other [repeats]`` writes ``results/factors-other.json``; it needs
-implicit beside ecomrec. With ``tune`` both models are searched on a tenth of the train rows, and
-the test rows are looked at once for each.
+``python -m benchmarks others`` writes ``results/factors-other.json``; it needs implicit beside
+ecomrec.
 """
 
 import json
-import sys
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -27,21 +25,6 @@ from ecomrec.data import Interactions  # noqa: E402
 K = 20
 N_FACTORS = 64
 PLAIN = {"user_damping": 0.0, "item_damping": 0.0, "regularization": 0.0}
-GRIDS: dict[str, list[dict[str, Any]]] = {
-    "PureSVD": [
-        {"n_factors": n, "user_damping": u, "item_damping": i, "regularization": r, "n_iter": 6}
-        for n in (64, 128)
-        for u in (0.0, 0.25, 0.5)
-        for i in (0.35, 0.45, 0.55)
-        for r in (1.0, 3.0)
-    ],
-    "BPR": [
-        {"n_factors": n, "learning_rate": rate, "regularization": r, "max_iter": 40}
-        for n in (64, 128)
-        for rate in (0.05, 0.1)
-        for r in (0.015, 0.02, 0.025)
-    ],
-}
 
 
 def decompositions() -> dict[str, Callable[[Interactions], np.ndarray]]:
@@ -134,39 +117,7 @@ def write(repeats: int = 3) -> Path:
     return _written("factors-other", {"conditions": conditions(packages), "found": found})
 
 
-def tune() -> Path:
-    """Choose parameters on a tenth of the train rows; look at the test rows once per model."""
-    log = load("ml-1m")
-    held = np.random.default_rng(0).random(len(log.train_users)) < 0.1
-    inner = Log(
-        log.train_users[~held], log.train_items[~held], log.train_users[held],
-        log.train_items[held],
-    )  # fmt: skip
-    report: dict[str, Any] = {"conditions": conditions(["ecomrec", "numba", "numpy", "scipy"])}
-    for model in (PureSVD, BPR):
-        tried = [(_quality(model(**params), inner), params) for params in GRIDS[model.__name__]]
-        best = max(tried, key=lambda one: one[0][1])[1]
-        report[model.__name__] = {
-            "best": best,
-            "test": _quality(model(**best), log),
-            "defaults": _quality(model(), log),
-            "validation": [{"parameters": params, "found": found} for found, params in tried],
-        }
-        print(model.__name__, best, report[model.__name__]["test"], flush=True)
-    return _written("factors-other-ml-1m", report)
-
-
-def _quality(model: Any, log: Log) -> tuple[float, float]:
-    users = log.targets()
-    items = model.fit(log.train()).recommend(users, k=K).items
-    return recall_and_ndcg(items, users, log.test_users, log.test_items)
-
-
 def _written(name: str, report: dict[str, Any]) -> Path:
     path = RESULTS / f"{name}.json"
     path.write_text(json.dumps(report, indent=1) + "\n")
     return path
-
-
-if __name__ == "__main__":
-    tune() if "tune" in sys.argv[1:] else write(*map(int, sys.argv[1:]))

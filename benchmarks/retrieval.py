@@ -1,7 +1,8 @@
-"""What finding the best items costs beside bare BLAS: ``python -m benchmarks.retrieval``.
+"""What finding the best items costs beside bare BLAS: ``python -m benchmarks retrieval``.
 
 Vectors drawn at random, 50 seen items for each user, k = 10. Every round takes turns; medians of
-rounds, and of the ratios within rounds. ``--ann`` builds a graph as well.
+rounds, and of the ratios within rounds. One user at a time is answered on one thread, BLAS held to
+one as well; everybody at once on two. ``--ann`` builds a graph too.
 """
 
 import argparse
@@ -11,8 +12,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
 from benchmarks.logs import HERE
+from benchmarks.measure import THREADS, conditions
 from ecomrec.kernels import ranking, retrieval
 from ecomrec.vectors.factors import FactorModel, Factors
 
@@ -59,8 +62,9 @@ def turns(calls: dict, rounds: int) -> dict[str, np.ndarray]:
     return {name: np.array(seconds) for name, seconds in taken.items()}
 
 
-def single(n_items: int, n_factors: int, rounds: int, n_jobs: int, ann: bool) -> dict[str, float]:
-    """One user at a time, in milliseconds."""
+def single(n_items: int, n_factors: int, rounds: int, ann: bool) -> dict[str, float]:
+    """One user at a time on one thread, in milliseconds."""
+    n_jobs = 1
     model = Drawn(n_factors, n_jobs).fit(log(n_items))
     learned = model._state.learned
     users, items = learned.user_factors, learned.item_factors
@@ -95,7 +99,8 @@ def single(n_items: int, n_factors: int, rounds: int, n_jobs: int, ann: bool) ->
         calls["recommend_usearch"] = lambda number: graphed.recommend([number % N_USERS], K)
     else:
         figures = {}
-    taken = turns(calls, rounds)
+    with threadpool_limits(1, user_api="blas"):
+        taken = turns(calls, rounds)
     for name, seconds in taken.items():
         figures[f"{name}_p50_ms"] = float(np.median(seconds)) * 1e3
         figures[f"{name}_p99_ms"] = float(np.quantile(seconds, 0.99)) * 1e3
@@ -104,7 +109,7 @@ def single(n_items: int, n_factors: int, rounds: int, n_jobs: int, ann: bool) ->
     return figures
 
 
-def batch(n_items: int, n_factors: int, rounds: int, n_jobs: int) -> dict[str, float]:
+def batch(n_items: int, n_factors: int, rounds: int) -> dict[str, float]:
     """Everybody at once, beside the product of the same blocks."""
     rng = np.random.default_rng(0)
     users = rng.standard_normal((N_USERS, n_factors), dtype=np.float32)
@@ -131,7 +136,7 @@ def batch(n_items: int, n_factors: int, rounds: int, n_jobs: int) -> dict[str, f
     taken = turns(
         {
             "sgemm": product,
-            "top_k": lambda _: retrieval.top_k(users, items, K, mask, n_jobs),
+            "top_k": lambda _: retrieval.top_k(users, items, K, mask, THREADS),
         },
         rounds,
     )
@@ -146,7 +151,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--ann", action="store_true")
     parser.add_argument("--rounds", type=int, default=300)
-    parser.add_argument("--n-jobs", type=int, default=2)
     parser.add_argument("--sizes", nargs="*", default=[f"{n}x{d}" for n, d in SIZES])
     asked = parser.parse_args()
     path = HERE / "results" / "retrieval.json"
@@ -154,12 +158,14 @@ def main() -> None:
     for size in asked.sizes:
         n_items, n_factors = map(int, size.split("x"))
         rounds = asked.rounds if n_items <= 200_000 else max(30, asked.rounds // 6)
-        figures = single(n_items, n_factors, rounds, asked.n_jobs, asked.ann)
+        figures = single(n_items, n_factors, rounds, asked.ann)
         if n_items <= 200_000:
-            figures |= batch(n_items, n_factors, 3, asked.n_jobs)
+            figures |= batch(n_items, n_factors, 7)
         results[size] = results.get(size, {}) | figures
         for name, value in figures.items():
             print(f"{size:12} {name:24} {value:.4g}", flush=True)
+    packages = ["ecomrec", "numba", "numpy", *(["usearch"] if asked.ann else [])]
+    results["conditions"] = conditions(packages)
     path.write_text(json.dumps(results, indent=2) + "\n")
 
 

@@ -155,7 +155,8 @@ def _half_step(
         known["item before"] = own
     known[side] = solve(
         problem, side, np.arange(len(own)), store_of(shop, side).arrays, shop.scale, other,
-        products, penalties, mean, diagonal=True, **solver.settings(own, last),
+        products, penalties, mean, diagonal=True, overwrite_warm=side == "user",
+        **solver.settings(own, last),
     )  # fmt: skip
 
 
@@ -184,7 +185,7 @@ def solve(
     d, is_user = problem.n_factors, side == "user"
     columns = [*range(d), d if is_user else d + 1]
     offsets = other[:, d + 1] + mean if is_user else other[:, d]
-    how = dict(how, diagonal=True)
+    how = dict(how, diagonal=True, overwrite_warm=True)
     if "warm" in how:
         how["warm"] = how["warm"][:, columns]
         how["warm"][:, d] -= mean * is_user

@@ -18,8 +18,8 @@ NO_OFFSETS = np.empty(0, dtype=np.float32)
 # Numbers in a buffer for the factors of a row's entries, one for each thread: 16 MB. Rows that are
 # longer come in parts.
 _ROOM = 1 << 22
-# Rows of a block whose Gram matrix or rotation is one product: results do not depend on threads.
-_BLOCK = 8192
+# Rows of a block whose Gram matrix, or rotation, is one product: results do not depend on threads.
+_GRAM_ROWS, _ROTATED_ROWS = 4096, 2048
 # A Cholesky factor needs a positive diagonal even where nothing regularises.
 LEAST_RIDGE = 1e-10
 # Steps end when what is left is this share of what was wrong: float32 can do no better.
@@ -276,7 +276,7 @@ def _descend_rows(
 
 def solve(
     numbers, store, factors, gram, ridges, *, scale=1.0, offsets=NO_OFFSETS, diagonal=False,
-    block_size=0, warm=None, n_steps=0, n_jobs=1,
+    block_size=0, warm=None, overwrite_warm=False, n_steps=0, n_jobs=1,
 ):  # fmt: skip
     """Return the factors of some rows that fit their entries best.
 
@@ -300,6 +300,8 @@ def solve(
         Factors solved for at a time, given the others in `warm` (0: all, exactly).
     warm : ndarray of shape (n, n_factors), float32, or None
         Where to start, for blocks and steps.
+    overwrite_warm : bool
+        Whether `warm` may be changed, and returned, instead of a copy.
     n_steps : int
         Steps of conjugate gradients instead of Cholesky factors (0: none).
     n_jobs : int or None
@@ -320,8 +322,10 @@ def solve(
     offsets = np.ascontiguousarray(offsets, dtype=np.float32)
     ridges = np.maximum(ridges, LEAST_RIDGE).astype(np.float32)
     most = max(_ROOM // d, d)
-    first = np.zeros((len(numbers), d), dtype=np.float32) if warm is None else warm
-    solved = np.array(first, dtype=np.float32, order="C")
+    if warm is None:
+        solved = np.zeros((len(numbers), d), dtype=np.float32)
+    else:
+        solved = np.array(warm, dtype=np.float32, order="C", copy=None if overwrite_warm else True)
     lengths = store[1][numbers].astype(np.float64)
     failed = np.zeros(1, dtype=np.int64)
     if n_steps:
@@ -355,12 +359,12 @@ def solve(
 def gram(factors, n_jobs=1):
     """Return factors' products with each other: float64 of shape (n_factors, n_factors)."""
     d = factors.shape[1]
-    parts = np.zeros((-(-len(factors) // _BLOCK), d, d), dtype=np.float32)
+    parts = np.zeros((-(-len(factors) // _GRAM_ROWS), d, d), dtype=np.float32)
 
     def multiply(block, rows):
         np.matmul(factors[rows].T, factors[rows], out=parts[block])
 
-    _in_blocks(multiply, len(factors), d * d, n_jobs)
+    _in_blocks(multiply, len(factors), _GRAM_ROWS, d * d, n_jobs)
     return parts.sum(axis=0, dtype=np.float64)
 
 
@@ -372,15 +376,15 @@ def rotate(factors, rotation, n_jobs=1):
     def multiply(block, rows):
         np.matmul(factors[rows], rotation, out=turned[rows])
 
-    _in_blocks(multiply, len(factors), rotation.size, n_jobs)
+    _in_blocks(multiply, len(factors), _ROTATED_ROWS, rotation.size, n_jobs)
     return turned
 
 
-def _in_blocks(multiply, n, cost, n_jobs):
+def _in_blocks(multiply, n, size, cost, n_jobs):
     """Call `multiply(block, rows)` for blocks of rows that do not depend on threads."""
 
     def run(start, stop):
         for block in range(start, stop):
-            multiply(block, slice(block * _BLOCK, (block + 1) * _BLOCK))
+            multiply(block, slice(block * size, (block + 1) * size))
 
-    run_sharded(run, np.full(-(-n // _BLOCK), float(_BLOCK) * cost), n_jobs)
+    run_sharded(run, np.full(-(-n // size), float(size) * cost), n_jobs)
