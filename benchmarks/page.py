@@ -5,7 +5,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks import page_models
+from benchmarks import page_content, page_models
 from benchmarks.logs import LOGS
 from benchmarks.rst import listed, machine, table, title
 from benchmarks.runner import RESULTS
@@ -61,7 +61,11 @@ def write() -> Path:
     """Write the page from every result there is and return where it is."""
     parts = [_HEAD, _NEIGHBORS.format(ours=OURS)]
     parts += [_section(json.loads(path.read_text())) for path in _results()]
-    for name, section in {"updates": _updates, **page_models.SECTIONS}.items():
+    for name, section in {
+        "updates": _updates,
+        **page_models.SECTIONS,
+        **page_content.SECTIONS,
+    }.items():
         path = RESULTS / f"{name}.json"
         if path.exists():
             parts.append(section(json.loads(path.read_text())))

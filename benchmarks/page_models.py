@@ -260,7 +260,8 @@ def growth(report: _Report) -> str:
             "an item), ids of 8 bytes, each model in a process of its own, once. **ingest**: "
             "``Interactions.from_table``. **B/row**: highest resident memory above the loaded "
             "log, which is 16 bytes a row, in each phase. **all in all**: highest resident "
-            "memory of the process, with the log, Python and libraries. ``ALS`` with "
+            "memory of the process, with the log, Python and libraries. The largest log was "
+            "timed on a busy machine: its memory counts, its times are too long. ``ALS`` with "
             f"{given['n_factors']} factors and {given['max_iter']} rounds; ``ItemKNN`` with its "
             "defaults.",
             "",

@@ -11,6 +11,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 from hypothesis import Phase, settings
+from sklearn.feature_extraction.text import TfidfVectorizer
 
 import ecomrec
 from ecomrec._registry import ESTIMATORS
@@ -26,6 +27,15 @@ from ecomrec.cf import (
     Popularity,
     PureSVD,
     UserKNN,
+)
+from ecomrec.content import (
+    AttributeRecommender,
+    EmbeddingRecommender,
+    Item2Vec,
+    PersonalSearch,
+    SearchIndex,
+    TfidfRecommender,
+    Tokenizer,
 )
 from ecomrec.testing import check_recommender, checks_for, exceptions_for
 
@@ -60,6 +70,22 @@ VARIANTS = {
         ALS(8, half_life="5D", solver="subspace", block_size=3, n_jobs=1),
         ALS(8, solver="exact", regularization_exponent=0.0, regularization=0.1),
     ],
+    "AttributeRecommender": [
+        AttributeRecommender(),
+        AttributeRecommender({"price": 1.0}, weighting="none", n_bands=3, softness=0.0, n_jobs=1),
+        AttributeRecommender({"category": 2, "price": 1}, half_life="5D"),
+    ],
+    "PersonalSearch": [
+        PersonalSearch(),
+        PersonalSearch(SearchIndex(prefix=True, typos=1), ItemKNN(shrink=1.0), weight=0.6),
+    ],
+    "TfidfRecommender": [
+        TfidfRecommender(),
+        TfidfRecommender(weighting="bm25", half_life="5D", n_jobs=1),
+        TfidfRecommender({"title": 1.0}, sublinear_tf=False, min_df=2, max_df=0.5),
+        TfidfRecommender(tokenizer=Tokenizer(stop_words="english"), half_life="5D"),
+        TfidfRecommender(vectorizer=TfidfVectorizer(ngram_range=(1, 2))),
+    ],
     "EASE": [
         EASE(),
         EASE(20.0, half_life="5D", n_jobs=1),
@@ -87,6 +113,16 @@ VARIANTS = {
     "SVD": [
         SVD(),
         SVD(8, implicit_feedback=True, n_jobs=1),
+    ],
+    "EmbeddingRecommender": [
+        EmbeddingRecommender(),
+        EmbeddingRecommender(head="least_squares", half_life="90D", n_jobs=1),
+        EmbeddingRecommender("lsa", head="contrastive", head_rank=2, max_iter=1),
+    ],
+    "Item2Vec": [
+        Item2Vec(),
+        Item2Vec(32, window=5, smoothing=0.75, n_jobs=1),
+        Item2Vec(16, method="sgns", half_life="5D", max_iter=3, subsample=0.1),
     ],
     "UserKNN": [
         UserKNN(),
@@ -128,6 +164,9 @@ EXCEPTIONS = {
 # What each class must be put through at least, so that none is lost without notice.
 AT_LEAST = {
     "ALS": 73,
+    "AttributeRecommender": 71,
+    "PersonalSearch": 71,
+    "TfidfRecommender": 71,
     "Popularity": 77,
     "ItemKNN": 77,
     "EASE": 77,
@@ -135,6 +174,8 @@ AT_LEAST = {
     "GraphFilter": 77,
     "BPR": 75,
     "PureSVD": 77,
+    "EmbeddingRecommender": 70,
+    "Item2Vec": 77,
     "SVD": 73,
     "UserKNN": 77,
 }

@@ -40,7 +40,10 @@ def test_changelog_knows_the_version():
     assert headings[0] == ecomrec.__version__
 
 
-@pytest.mark.parametrize("path", ["py.typed", "datasets/data/online_retail.npz"])
+@pytest.mark.parametrize(
+    "path",
+    ["py.typed", "datasets/data/online_retail.npz", "content/data/chinese_words.xz"],
+)
 def test_package_holds_its_data(path):
     assert resources.files("ecomrec").joinpath(path).is_file()
 

@@ -1,5 +1,6 @@
 """scikit-learn's own checks, on the same models as the contract, given matrices."""
 
+import pytest
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from ecomrec._registry import ESTIMATORS
@@ -15,14 +16,26 @@ from ecomrec.cf import (
     PureSVD,
     UserKNN,
 )
+from ecomrec.content import (
+    AttributeRecommender,
+    EmbeddingRecommender,
+    Item2Vec,
+    PersonalSearch,
+    TfidfRecommender,
+)
 
 MODELS = [
+    AttributeRecommender(),
+    PersonalSearch(),
+    TfidfRecommender(),
     ALS(),
     ALS(feedback="explicit"),
     BPR(),
     EASE(),
     GraphFilter(),
     Popularity(),
+    EmbeddingRecommender(),
+    Item2Vec(),
     ItemKNN(),
     ItemKNN(target="rating"),
     PureSVD(),
@@ -33,6 +46,8 @@ MODELS = [
 ]
 
 
+# A matrix has no texts, and models that read them say so.
+@pytest.mark.filterwarnings(r"ignore:\w+ learns from what the items are:UserWarning")
 @parametrize_with_checks(MODELS)
 def test_scikit_learn_check_passes(estimator, check):
     check(estimator)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from ecomrec._version import __version__
 
 if TYPE_CHECKING:
-    from ecomrec import cf, data, datasets, evaluation, testing
+    from ecomrec import cf, content, data, datasets, evaluation, testing
     from ecomrec.base import load
     from ecomrec.data import EventWeights, Interactions
 
@@ -15,6 +15,7 @@ __all__ = [
     "Interactions",
     "__version__",
     "cf",
+    "content",
     "data",
     "datasets",
     "evaluation",

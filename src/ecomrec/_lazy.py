@@ -10,11 +10,14 @@ T = TypeVar("T")
 def lazy_exports(
     package: str, modules: dict[str, str]
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
-    """Return ``__getattr__``, ``__dir__`` and ``__all__`` for public names and their modules."""
+    """Return ``__getattr__``, ``__dir__`` and ``__all__`` for public names and their modules.
+
+    Modules are those of the package; one that starts with a dot is its sibling's.
+    """
 
     def load(name: str) -> Any:
         if name in modules:
-            return getattr(import_module(f"{package}.{modules[name]}"), name)
+            return getattr(import_module(f".{modules[name]}", package), name)
         raise AttributeError(f"module {package!r} has no attribute {name!r}")
 
     names = sorted(modules)

@@ -5,6 +5,7 @@ A model writes `_fit` and `_score` and gets the rest; see `BaseRecommender`.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
@@ -19,7 +20,7 @@ from sklearn.utils.metaestimators import available_if
 from ecomrec import persistence
 from ecomrec._parallel import ForkLock
 from ecomrec._ranking import ndcg
-from ecomrec._registry import ESTIMATORS
+from ecomrec._registry import LOADABLE
 from ecomrec._validation import Rule, check_k, check_params
 from ecomrec._version import __version__
 from ecomrec.data.histories import stored_profiles
@@ -39,7 +40,15 @@ from ecomrec.requests import (
     rows_alone,
     slice_query,
 )
-from ecomrec.state import Query, SideTables, State, pack_parameter, pack_state, unpack_state
+from ecomrec.state import (
+    Query,
+    SideTables,
+    State,
+    pack_parameter,
+    pack_state,
+    unpack_parameter,
+    unpack_state,
+)
 
 __all__ = ["BaseRecommender", "Query", "Recommendations", "SideTables", "State", "load"]
 
@@ -91,6 +100,8 @@ class BaseRecommender(BaseEstimator):
     #: What `ecomrec.evaluation.tune` tries unless told otherwise: for each parameter a list of
     #: values, as `GridSearchCV` takes it. Ranges have their place in the `space` given to `tune`.
     tuning_space: ClassVar[Mapping[str, Sequence[Any]]] = {}
+    #: Whether the model learns from the items table, so that it needs one beside the events.
+    _reads_items: ClassVar[bool] = False
 
     # ------------------------------------------------------------------ learning
 
@@ -148,6 +159,8 @@ class BaseRecommender(BaseEstimator):
                 f"Found array with 0 {missing} (shape={shop.shape}) while a minimum of 1 is "
                 "required: there is nothing to learn from."
             )
+        if self._reads_items and items is None:
+            _miss_items(type(self).__name__, table or isinstance(X, Interactions))
         available = read_available(items, shop.items, None)
         learned = self._fit(shop, SideTables(users, items))
         return State(shop, learned, available, table or isinstance(X, Interactions))
@@ -426,7 +439,8 @@ class BaseRecommender(BaseEstimator):
         -------
         pandas.DataFrame
             Columns `kind`, `reason` and `contribution`, largest first. The contributions add up to
-            the score. Kinds: "item", a past item; "popularity"; "baseline", what holds without a
+            the score. Kinds: "item", a past item; "word" and "attribute", what past items share
+            with this one; "popularity"; "baseline", what holds without a
             history (a mean or a bias); "factors", what no past item accounts for; "update", what
             changed since a stored vector was learned; "range", cut off at the best or the worst
             rating.
@@ -510,7 +524,7 @@ class BaseRecommender(BaseEstimator):
         arrays: dict[str, np.ndarray] = {}
         if self.__sklearn_is_fitted__():
             state = self._state
-            manifest["state"], arrays = pack_state(state)
+            manifest["state"], arrays = self._packed_state(state)
         persistence.write(path, manifest, arrays)
 
     @classmethod
@@ -528,15 +542,23 @@ class BaseRecommender(BaseEstimator):
         cls, path: str | PathLike[str], manifest: dict[str, Any], arrays: dict[str, np.ndarray]
     ) -> Self:
         try:
-            params = {n: persistence.unpack_value(v) for n, v in manifest["params"].items()}
+            params = {n: unpack_parameter(v) for n, v in manifest["params"].items()}
             model = cls(**params)
             if "state" in manifest:
-                model._state = unpack_state(manifest["state"], arrays, cls._learned_types)
+                model._state = model._restored_state(manifest["state"], arrays)
         except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             raise FileFormatError(
                 f"{path} does not describe a {cls.__name__} that this version knows: {error}"
             ) from error
         return model
+
+    def _packed_state(self, state: State) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """A state as a manifest and arrays."""
+        return pack_state(state)
+
+    def _restored_state(self, manifest: dict[str, Any], arrays: dict[str, np.ndarray]) -> State:
+        """The state that `_packed_state` packed."""
+        return unpack_state(manifest, arrays, self._learned_types)
 
     # ------------------------------------------------------------------ hooks
 
@@ -695,6 +717,17 @@ class BaseRecommender(BaseEstimator):
         return self._state
 
 
+def _miss_items(name: str, from_table: bool) -> None:
+    """Refuse events without an items table; a matrix, which has no texts, gets a warning."""
+    message = (
+        f"{name} learns from what the items are: pass a table with item_id and texts or "
+        "attributes, fit(events, items=catalog)"
+    )
+    if from_table:
+        raise DataError(f"{message}; got items=None.")
+    warnings.warn(f"{message}. Without it everybody gets what sells.", UserWarning, stacklevel=4)
+
+
 def load(path: str | PathLike[str], *, verify: bool = False, mmap: bool = False) -> Any:
     """Read a model that `save` wrote.
 
@@ -728,10 +761,10 @@ def load(path: str | PathLike[str], *, verify: bool = False, mmap: bool = False)
     """
     manifest, arrays = persistence.read(path, verify=verify, mmap=mmap)
     name = manifest.get("class")
-    if name not in ESTIMATORS:
+    if name not in LOADABLE:
         raise FileFormatError(
             f"{path} holds a {name!r}, which is none of this library's estimators: "
-            f"{sorted(ESTIMATORS)}. Load a class of your own with YourClass.load."
+            f"{sorted(LOADABLE)}. Load a class of your own with YourClass.load."
         )
-    estimator = getattr(import_module(ESTIMATORS[name]), name)
+    estimator = getattr(import_module(LOADABLE[name]), name)
     return estimator._unpacked(path, manifest, arrays)

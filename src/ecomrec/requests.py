@@ -44,28 +44,38 @@ def make_mask(
     state: State, query: Query, candidates: Any, exclude: Any, exclude_seen: bool
 ) -> ranking.Mask:
     """Which items each row of a request may be answered with."""
-    shop = state.interactions
     n = len(query.users)
-    allowed = ranking.EVERYTHING if state.available is None else state.available
+    mask = make_item_mask(state.interactions.items, n, state.available, candidates, exclude)
+    if not exclude_seen:
+        return mask
+    seen = query.profiles.indptr, query.profiles.items
+    if len(mask.excluded):
+        seen = _joined(seen, (mask.excluded_at, mask.excluded))
+    return mask._replace(excluded_at=seen[0], excluded=seen[1])
+
+
+def make_item_mask(
+    items: IdMap, n: int, available: np.ndarray | None, candidates: Any, exclude: Any
+) -> ranking.Mask:
+    """Which items `n` rows may be answered with, whoever asks."""
+    allowed = ranking.EVERYTHING if available is None else available
     inside, inside_at = ranking.NOTHING, ranking.NO_OFFSETS
     if candidates is not None:
-        shared, lists = _rows_of_lists(candidates, shop.items, n, "candidates")
+        shared, lists = _rows_of_lists(candidates, items, n, "candidates")
         if lists is None:
-            only = np.zeros(shop.n_items, dtype=bool)
+            only = np.zeros(len(items), dtype=bool)
             only[shared] = True
             allowed = only if len(allowed) == 0 else only & allowed
         else:
             inside_at, inside = lists
     outside, outside_at = ranking.NOTHING, ranking.no_rows(n)
-    if exclude_seen:
-        outside_at, outside = query.profiles.indptr, query.profiles.items
     if exclude is not None:
-        shared, lists = _rows_of_lists(exclude, shop.items, n, "exclude")
+        shared, lists = _rows_of_lists(exclude, items, n, "exclude")
         if lists is None:
-            allowed = np.ones(shop.n_items, dtype=bool) if len(allowed) == 0 else allowed.copy()
+            allowed = np.ones(len(items), dtype=bool) if len(allowed) == 0 else allowed.copy()
             allowed[shared] = False
         else:
-            outside_at, outside = _joined((outside_at, outside), lists)
+            outside_at, outside = lists
     return ranking.Mask(allowed, inside, inside_at, outside, outside_at)
 
 

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from datetime import timedelta
+from importlib import import_module
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ecomrec import persistence
 from ecomrec._lazy import computed_once
+from ecomrec._registry import COMPONENTS, ESTIMATORS
 from ecomrec.data.histories import Profiles
 from ecomrec.data.ids import IdMap
 from ecomrec.data.interactions import Interactions
 from ecomrec.data.rows import RowStore
 from ecomrec.exceptions import FileFormatError
+
+# Estimators that a composite may be made of, and components of models.
+_PARAMETERS = ESTIMATORS | COMPONENTS
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,10 +77,40 @@ class Query(NamedTuple):
 
 
 def pack_parameter(value: Any) -> Any:
-    """A parameter as JSON; pandas' own durations as the NumPy ones that they are."""
+    """A parameter as JSON; pandas' own durations as the NumPy ones that they are.
+
+    A component, such as a `Tokenizer`, or an estimator becomes its name and those of its
+    parameters that are not at their defaults.
+    """
     if isinstance(value, timedelta) and type(value) is not timedelta:
         value = np.timedelta64(value)
+    name = type(value).__name__
+    if name in _PARAMETERS and type(value) is _component(name):
+        defaults = type(value)().get_params(deep=False)
+        given = value.get_params(deep=False)
+        changed = {key: v for key, v in given.items() if not _same(v, defaults[key])}
+        params = {key: pack_parameter(v) for key, v in sorted(changed.items())}
+        return {"component": [name, params]}
     return persistence.pack_value(value)
+
+
+def unpack_parameter(value: Any) -> Any:
+    """Return the parameter that `pack_parameter` packed."""
+    if not isinstance(value, dict) or list(value) != ["component"]:
+        return persistence.unpack_value(value)
+    name, params = value["component"]
+    if name not in _PARAMETERS:
+        raise FileFormatError(f"it holds a {name!r}, which is none of {sorted(_PARAMETERS)}")
+    return _component(name)(**{key: unpack_parameter(v) for key, v in params.items()})
+
+
+def _component(name: str) -> type[Any]:
+    found: type[Any] = getattr(import_module(_PARAMETERS[name]), name)
+    return found
+
+
+def _same(one: Any, other: Any) -> bool:
+    return type(one) is type(other) and bool(one is other or one == other)
 
 
 def pack_state(state: State) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -88,7 +123,6 @@ def pack_state(state: State) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         "shop": {name: persistence.pack_value(getattr(shop, name)) for name in names},
         "from_table": state.from_table,
         "learned_type": type(state.learned).__name__,
-        "learned": {},
     }
     indptr, columns = shop.by_user.to_csr()
     arrays = {
@@ -103,23 +137,33 @@ def pack_state(state: State) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         "listed_items": shop.listed_items,
     }
     arrays.update({name: values for name, values in optional.items() if values is not None})
-    for field in fields(state.learned):
-        value = getattr(state.learned, field.name)
-        name = f"learned.{field.name}"
+    manifest["learned"], parts = pack_fields(state.learned)
+    return manifest, arrays | parts
+
+
+def pack_fields(
+    learned: Any, prefix: str = "learned"
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Return a dataclass of arrays, rows, ids and values as a manifest, and named arrays."""
+    forms: dict[str, Any] = {}
+    arrays: dict[str, np.ndarray] = {}
+    for field in fields(learned):
+        value = getattr(learned, field.name)
+        name = f"{prefix}.{field.name}"
         if isinstance(value, RowStore):
             indptr, columns = value.to_csr()
             arrays[f"{name}.indptr"] = indptr
             arrays.update({f"{name}.{number}": values for number, values in enumerate(columns)})
-            manifest["learned"][field.name] = {"rows": len(columns)}
+            forms[field.name] = {"rows": len(columns)}
         elif isinstance(value, IdMap):
             arrays.update(persistence.pack_ids(name, value.ids, value.kind))
-            manifest["learned"][field.name] = {"ids": value.kind}
+            forms[field.name] = {"ids": value.kind}
         elif isinstance(value, np.ndarray):
             arrays[name] = value
-            manifest["learned"][field.name] = {"array": True}
+            forms[field.name] = {"array": True}
         else:
-            manifest["learned"][field.name] = {"value": persistence.pack_value(value)}
-    return manifest, arrays
+            forms[field.name] = {"value": persistence.pack_value(value)}
+    return forms, arrays
 
 
 def unpack_state(
@@ -139,15 +183,27 @@ def unpack_state(
         **values,
     )
     _check_rows(shop.by_user, shop.n_users, shop.n_items)
+    learned = unpack_fields(manifest["learned"], arrays, learned_type, shop)
+    return State(shop, learned, arrays.get("available"), bool(manifest["from_table"]))
+
+
+def unpack_fields(
+    forms: dict[str, Any],
+    arrays: dict[str, np.ndarray],
+    learned_type: type,
+    shop: Interactions | None = None,
+    prefix: str = "learned",
+) -> Any:
+    """Return the dataclass that `pack_fields` packed, with all rows checked."""
     learned: dict[str, Any] = {}
-    for name, form in manifest["learned"].items():
+    for name, form in forms.items():
         if "rows" in form:
-            learned[name] = _unpack_rows(f"learned.{name}", arrays, form["rows"])
+            learned[name] = _unpack_rows(f"{prefix}.{name}", arrays, form["rows"])
         elif "ids" in form:
-            ids = persistence.unpack_ids(f"learned.{name}", arrays, form["ids"])
+            ids = persistence.unpack_ids(f"{prefix}.{name}", arrays, form["ids"])
             learned[name] = IdMap(ids, form["ids"])
         elif "array" in form:
-            learned[name] = arrays[f"learned.{name}"]
+            learned[name] = arrays[f"{prefix}.{name}"]
         else:
             learned[name] = persistence.unpack_value(form["value"])
     made = learned_type(**learned)
@@ -155,10 +211,10 @@ def unpack_state(
     for name, rows in learned.items():
         if isinstance(rows, RowStore):
             n = rows.n_rows
-            if name not in shapes and n not in shop.shape:
-                raise FileFormatError(f"{name} has {n} rows for {shop.shape} users and items.")
+            if name not in shapes and (shop is None or n not in shop.shape):
+                raise FileFormatError(f"{name} has {n} rows, which nothing in the file explains.")
             _check_rows(rows, *shapes.get(name, (n, n)))
-    return State(shop, made, arrays.get("available"), bool(manifest["from_table"]))
+    return made
 
 
 def _unpack_rows(name: str, arrays: dict[str, np.ndarray], n_columns: int) -> RowStore:

@@ -916,3 +916,12 @@ def test_reading_takes_at_most_four_times_the_memory_of_the_table(n, kind):
     sys.stdout.write(report)
     assert peak <= 4 * size, report
     assert seconds < 30, report
+
+
+def test_interactions_as_a_batch_bring_side_tables_along():
+    first = Interactions.from_table(pd.DataFrame({"user_id": ["a"], "item_id": ["x"]}))
+    batch = Interactions.from_table(pd.DataFrame({"user_id": ["b"], "item_id": ["y"]}))
+    told = pd.DataFrame({"item_id": ["z"]})
+    shop, change = first.add(batch, items=told)
+    assert set(shop.item_ids) == {"x", "y", "z"}
+    assert shop.item_ids[change.items].tolist() == ["y"]

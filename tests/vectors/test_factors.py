@@ -51,6 +51,9 @@ LOG = drawn_log()
 RATED = LOG.assign(rating=np.random.default_rng(1).integers(1, 6, len(LOG))).drop_duplicates(
     ["user_id", "item_id"]
 )
+TITLES = pd.DataFrame(
+    {"item_id": range(400), "title": [f"thing{n // 7} kind{n % 7}" for n in range(400)]}
+)
 USERS = list(range(20))
 
 
@@ -267,7 +270,8 @@ def pair(request):
     """The same model twice, the second compressed."""
     estimator = MODELS[request.param]()
     log = RATED if estimator._values() == "rating" else LOG
-    return clone(estimator).fit(log), clone(estimator).fit(log).compress()
+    one, other = (clone(estimator).fit(log, items=TITLES) for _ in range(2))
+    return one, other.compress()
 
 
 def test_compressed_models_answer_nearly_the_same(pair):
@@ -320,7 +324,7 @@ def test_compressed_models_learn_and_forget(pair):
         small.recommend([777]).scores, model.recommend([777]).scores, atol=0.1 * size
     )
     assert hasattr(small.refresh(), "compression_")
-    assert not hasattr(small.fit(RATED), "compression_")
+    assert not hasattr(small.fit(RATED, items=TITLES), "compression_")
 
 
 def test_compressed_models_explain_their_scores(pair):

@@ -20,7 +20,9 @@ Fit the models on a year of orders of a British gift shop, compare them on the
 orders that came later, and show what they would recommend to three customers.
 """
 
-MODELS = ("popular", "item-knn", "user-knn", "als", "pure-svd", "ease", "slim", "graph-filter")
+MODELS = (
+    "popular", "item-knn", "user-knn", "als", "pure-svd", "ease", "slim", "graph-filter", "tfidf",
+)  # fmt: skip
 SHOWN_BY = "item-knn"
 _K = 10
 _SHOWN = 5
@@ -44,7 +46,7 @@ def run(args: argparse.Namespace, progress: Progress) -> None:
     models = {name: make_model(name) for name in MODELS}
     once = "loading compiled kernels" if is_cached() else "compiling kernels, once"
     with progress.step(once):
-        _run_in(models, train.head(500))
+        _run_in(models, train.head(500), shop.items)
     with progress.step(f"fitting and comparing {', '.join(models)}"):
         result = compare(models, train, test, k=_K, items=shop.items, exclude_seen=(True, False))
     start = test["timestamp"].min()
@@ -65,13 +67,13 @@ def run(args: argparse.Namespace, progress: Progress) -> None:
     )
 
 
-def _run_in(models: dict[str, Any], events: pd.DataFrame) -> None:
+def _run_in(models: dict[str, Any], events: pd.DataFrame, items: pd.DataFrame) -> None:
     """Fit and ask once, so that the times of the table are without compiling and loading."""
     from sklearn.base import clone
 
     users = events["user_id"].unique()[:3]
     for model in models.values():
-        fitted = clone(model).fit(events)
+        fitted = clone(model).fit(events, items=items)
         fitted.recommend(users)
         fitted.explain(users[0], fitted.item_ids_[0])
 

@@ -12,7 +12,11 @@ from ecomrec._registry import ESTIMATORS
 from ecomrec._validation import check_params
 from ecomrec.cli.errors import InputError, as_input_error
 
-_SHORTER = {"popularity": "popular"}
+_SHORTER = {
+    "popularity": "popular",
+    "tfidf-recommender": "tfidf",
+    "attribute-recommender": "attributes",
+}
 _WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _CONSTANTS = {"true": True, "false": False}
 

@@ -44,6 +44,8 @@ def run(args: argparse.Namespace, progress: Progress) -> None:
     for name in model_names():
         with progress.step(f"compiling what {name} uses"):
             use_model(find_model(name)[1])
+    with progress.step("compiling what a search uses"):
+        use_index()
     folders = sorted({path for kernel in kernels() if (path := kernel.stats.cache_path)})
     sys.stdout.write(f"{len(kernels())} kernels are compiled\n")
     for folder in folders:
@@ -72,14 +74,40 @@ def use_model(estimator: type[Any]) -> None:
     """Call everything that one estimator can do: its defaults on all data, its variants on one."""
     tables = list(_tables())
     items = tables[0][["item_id"]].drop_duplicates().assign(available=True)
+    needed = None
+    if estimator._reads_items:
+        titles = [f"thing {item // 2}" for item in items["item_id"]]
+        needed = items = items.assign(title=titles, category="things", price=1.0)
     targets = [{"target": "rating"}] if "target" in estimator._param_rules else []
     for params in ({}, *targets):
         for events in tables:
-            _use(estimator(**params), events)
+            _use(estimator(**params), events, needed)
         _use(estimator(**params), tables[0], items)
     for params in _variants(estimator):
         for common in ({}, *targets):
-            _use(estimator(**{**common, **params}), tables[0])
+            _use(estimator(**{**common, **params}), tables[0], needed)
+
+
+def use_index() -> None:
+    """Call everything that a search index can do."""
+    import pandas as pd
+
+    from ecomrec.base import load
+    from ecomrec.content import SearchIndex
+
+    items = pd.DataFrame(
+        {"item_id": range(4), "title": "red thing", "brand": ["a", "b", "a", "b"]}
+    )
+    index = SearchIndex(prefix=True, typos=1).fit(items)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "index.ecomrec")
+        index.save(path)
+        for one in (index, load(path), load(path, mmap=True)):
+            one.search(["red thinh", "red thi"], where={"brand": "a"}, exclude=[1])
+            one.search("red", k=2)
+            for more in (items.assign(item_id=range(3, 7)), items.assign(title="blue thing")):
+                one.add(more).search("blue thinh", k=2)
+            one.remove([0]).refresh().search("blue", k=2)
 
 
 def _variants(estimator: type[Any]) -> Iterator[dict[str, Any]]:

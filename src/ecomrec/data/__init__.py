@@ -5,6 +5,7 @@ from ecomrec._lazy import lazy_exports
 __getattr__, __dir__, __all__ = lazy_exports(
     __name__,
     {
+        "Catalog": "catalog",
         "EventWeights": "events",
         "Interactions": "interactions",
         "MissingValues": "cleaning",

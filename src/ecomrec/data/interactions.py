@@ -290,8 +290,9 @@ class Interactions:
         ids are numbered behind those that exist.
         """
         if isinstance(table, Interactions):
-            newest = self._newest_with(table.timestamps)
-            base = self._rebased(newest) if self._overflows(newest) else self
+            base = self.listing(items, users)
+            newest = base._newest_with(table.timestamps)
+            base = base._rebased(newest) if base._overflows(newest) else base
             return base._add_coded(*base._recode(table, newest))
         events = read_events(table, y, values=self.kind, what="the batch of events")
         newest = self._newest_with(events.times)

@@ -40,7 +40,8 @@ def is_table(data: Any) -> bool:
 
 
 def to_frame(table: Any, name: str) -> nw.DataFrame[Any]:
-    """Wrap a pandas, Polars or Arrow table."""
+    """Wrap a pandas, Polars or Arrow table; a `Catalog` holds one."""
+    table = getattr(table, "__catalog_frame__", table)
     try:
         return nw.from_native(table, eager_only=True)
     except nw.exceptions.DuplicateError:

@@ -47,7 +47,9 @@ def check_bad_value_is_named(model: BaseRecommender) -> None:
 def check_repr_rebuilds(model: BaseRecommender) -> None:
     """``eval(repr(model))`` makes a model with the same parameters."""
     text = repr(model)
-    rebuilt = eval(text, {type(model).__name__: type(model), "nan": np.nan, "inf": np.inf})
+    known = [model, *model.get_params(deep=False).values()]
+    names = {type(value).__name__: type(value) for value in known}
+    rebuilt = eval(text, {**names, "nan": np.nan, "inf": np.inf})
     assert type(rebuilt) is type(model), text
     theirs = rebuilt.get_params(deep=False)
     for name, value in model.get_params(deep=False).items():

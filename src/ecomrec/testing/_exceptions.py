@@ -13,6 +13,11 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
     "EASE": _STAY,
     "GraphFilter": _STAY,
     "SLIM": _STAY,
+    "AttributeRecommender": {
+        "check_partial_fit_equals_fit": _FROZEN,
+        "check_beats_popularity": "prices are the only attributes of that shop",
+    },
+    "TfidfRecommender": {"check_partial_fit_equals_fit": _FROZEN},
     "ALS": {"check_partial_fit_equals_fit": "only the rows that a batch touches move"},
     "BPR": {"check_partial_fit_equals_fit": "items known at the fit stay until refresh()"},
     "Popularity": {
@@ -21,6 +26,13 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
     "Popularity(group)": {
         "check_history_equals_stored_user": "a visitor without an account has no group",
         "check_history_joins_stored_events": "a visitor without an account has no group",
+    },
+    "EmbeddingRecommender": {
+        "check_partial_fit_equals_fit": "what texts and events taught stays until refresh()",
+    },
+    "Item2Vec": {"check_partial_fit_equals_fit": "items known at the fit stay until refresh()"},
+    "Item2Vec(window)": {
+        "check_half_life_forgets_slowly": "the order of time decides who stands beside whom",
     },
     "ItemKNN(weighting)": {"check_partial_fit_equals_fit": _FROZEN},
     "PureSVD": {"check_partial_fit_equals_fit": "directions stay until refresh()"},
@@ -54,4 +66,6 @@ def exceptions_for(model: BaseRecommender) -> dict[str, str]:
     for parameter, value in model.get_params(deep=False).items():
         if value != defaults[parameter].default:
             found.update(EXCEPTIONS.get(f"{name}({parameter})", {}))
+    if hasattr(model, "_inner"):  # a composite keeps and breaks the promises of its recommender
+        found.update(exceptions_for(model._inner()))
     return found

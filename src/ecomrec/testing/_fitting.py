@@ -22,7 +22,7 @@ from ecomrec.testing._answers import (
     saved_bytes,
 )
 from ecomrec.testing._checks import check, for_all
-from ecomrec.testing._logs import Log, Traits, logs, shop_log, traits_of
+from ecomrec.testing._logs import Log, Traits, described, logs, shop_log, traits_of
 
 
 def takes_matrix(traits: Traits) -> bool:
@@ -109,17 +109,18 @@ def check_same_seed_same_answer(model: BaseRecommender) -> None:
         users = shop.users.rename(columns={"country": traits.group})
     if "random_state" in traits.params:
         model = clone(model).set_params(random_state=7)
-    one = clone(model).fit(events, users=users)
+    items = described(model, shop.items[["item_id"]]) if traits.reads_items else None
+    one = clone(model).fit(events, items=items, users=users)
     asked = one.user_ids_[:200]
     for n_jobs in (1, 2, -1) if "n_jobs" in traits.params else (None,):
         other = clone(model)
         if n_jobs is not None:
             other.set_params(n_jobs=n_jobs)
-        other.fit(events, users=users)
+        other.fit(events, items=items, users=users)
         assert_equal_bits(
             one.recommend(asked, k=20), other.recommend(asked, k=20), f"fits with n_jobs={n_jobs}"
         )
-    assert saved_bytes(one) == saved_bytes(clone(model).fit(events, users=users)), (
+    assert saved_bytes(one) == saved_bytes(clone(model).fit(events, items=items, users=users)), (
         "two fits on the same events are saved differently."
     )
 

@@ -96,10 +96,16 @@ def check_forgotten_ids_leave_no_trace(model: BaseRecommender) -> None:
             batch["timestamp"] = when
         for early in (True, False):
             events = pd.concat([log.events, batch, extra], ignore_index=True)
-            fitted = Log(events if early else log.events, users=log.users).fit(model)
+            items = log.items
+            if items is not None:
+                told = pd.DataFrame({"item_id": [item], "title": ["forget my words"]})
+                told = told.assign(category="forget my words", price=77.25)
+                items = pd.concat([items, told], ignore_index=True) if early else items
+            fitted = Log(events if early else log.events, items, log.users).fit(model)
             if not early:
                 everything(fitted)
-                fitted.partial_fit(pd.concat([batch, extra], ignore_index=True))
+                later = pd.concat([batch, extra], ignore_index=True)
+                fitted.partial_fit(later, items=None if log.items is None else told)
             everything(fitted)
             fitted.similar_users([user], k=3)
             fitted.forget(users=[user], items=[item])
@@ -112,6 +118,7 @@ def check_forgotten_ids_leave_no_trace(model: BaseRecommender) -> None:
                     ("saved file", saved_bytes(fitted)),
                 ):
                     assert text not in blob, f"the {form} holds a forgotten {name}: {how}."
+                    assert b"forget" not in blob, f"the {form} holds forgotten words: {how}."
             if "timestamp" in batch:
                 stamp = int(when.astype("datetime64[ns]").astype(np.int64))
                 assert not holds_id(fitted, stamp), f"the model holds a forgotten time: {how}."

@@ -16,7 +16,7 @@ from ecomrec.exceptions import DataError
 from ecomrec.testing._answers import assert_equal_bits, assert_refused, everything, filled
 from ecomrec.testing._checks import check
 from ecomrec.testing._fitting import takes_matrix
-from ecomrec.testing._logs import Log, shop_log, traits_of
+from ecomrec.testing._logs import Log, described, shop_log, traits_of
 
 
 def _hostile(events: pd.DataFrame, value: str) -> dict[str, tuple[Any, str]]:
@@ -88,7 +88,7 @@ def check_swapped_columns_are_refused(model: BaseRecommender) -> None:
     """Users in the item column are noticed, from the catalogue or from what is known."""
     log = shop_log(model)
     swapped = log.events.rename(columns={"user_id": "item_id", "item_id": "user_id"})
-    catalog = pd.DataFrame({"item_id": log.item_ids})
+    catalog = described(model, pd.DataFrame({"item_id": log.item_ids}))
     fitted = log.fit(model)
     before = everything(fitted)
     with pytest.raises(DataError, match="swapped"):
@@ -106,7 +106,8 @@ def check_empty_table_is_refused(model: BaseRecommender) -> None:
     with pytest.raises(DataError, match="nothing to learn"):
         clone(model).fit(empty, users=None if log.users is None else log.users.iloc[:0])
     users = log.users if log.users is not None else pd.DataFrame({"user_id": log.user_ids})
-    listed = clone(model).fit(empty, users=users, items=pd.DataFrame({"item_id": log.item_ids}))
+    catalog = described(model, pd.DataFrame({"item_id": log.item_ids}))
+    listed = clone(model).fit(empty, users=users, items=catalog)
     items, scores = listed.recommend(["u3"], k=2)
     assert None not in items[0].tolist(), "a model without events recommends nothing."
     assert np.isfinite(scores).all()
@@ -121,18 +122,28 @@ def check_tiny_data(model: BaseRecommender) -> None:
     """One event, one user, one item: an answer without NaN among what it recommends."""
     log = shop_log(model)
     one, some = log.events.iloc[:1], log.events.iloc[:3]
-    alone = clone(model).fit(one, **log.sides)
+
+    def fitted(events: pd.DataFrame) -> Any:
+        listed = log.items
+        if listed is not None:
+            listed = listed[listed["item_id"].isin(events["item_id"])]
+        return Log(events, listed, log.users).fit(model)
+
+    alone = fitted(one)
     items, scores = alone.recommend(["u0"], k=3)
     assert items[0].tolist() == [None] * 3, "the only item was seen."
     assert np.isnan(scores).all()
     items, scores = alone.recommend(["u0"], k=2, exclude_seen=False)
     assert items[0].tolist() == ["i0", None]
     assert np.isfinite(scores[0, 0])
-    fan = clone(model).fit(some, **log.sides)
+    fan = fitted(some)
     assert len(filled(fan.recommend(["u0"], k=3, exclude_seen=False))[0]) == 3
-    extra = pd.DataFrame({"item_id": ["i0", "new"]})
+    extra = described(model, pd.DataFrame({"item_id": ["i0", "new"]}))
     listed = clone(model).fit(one, **{**log.sides, "items": extra})
-    assert filled(listed.recommend(["u0"], k=2)) == [[("new", 0.0)]] or traits_of(model).rates
+    traits = traits_of(model)
+    plain = not traits.rates and not traits.reads_items
+    assert [item for item, _ in filled(listed.recommend(["u0"], k=2))[0]] == ["new"]
+    assert filled(listed.recommend(["u0"], k=2)) == [[("new", 0.0)]] or not plain
     for answer in (fan.similar_items(["i0"], k=3), fan.similar_users(["u0"], k=3)):
         assert all(np.isfinite(score) for row in filled(answer) for _, score in row)
 
@@ -181,7 +192,8 @@ def check_every_kind_of_id_comes_back(model: BaseRecommender) -> None:
     small = shop_log(model).events.assign(
         user_id=np.arange(len(log.events)) // 4, item_id=log.events["item_id"] % 1000 + 50
     )
-    sides = Log(small).sides
+    numbers = pd.DataFrame({"item_id": sorted(set(small["item_id"]))})
+    sides = Log(small, described(model, numbers) if log.items is not None else None).sides
     if log.users is not None:
         sides["users"] = log.users.assign(user_id=np.arange(len(log.users)))
     base = everything(clone(model).fit(small, **sides))
@@ -209,8 +221,8 @@ def check_every_table_library_is_read(model: BaseRecommender) -> None:
         forms["Arrow"] = lambda table: pa.Table.from_pandas(table, preserve_index=False)
     pairs = pd.DataFrame({"user_id": ["u1", "u2", "?"], "item_id": ["i1", "i3", "i1"]})
     for name, convert in forms.items():
-        users = None if log.users is None else convert(log.users)
-        fitted = clone(model).fit(convert(log.events), users=users)
+        sides = {name: None if v is None else convert(v) for name, v in log.sides.items()}
+        fitted = clone(model).fit(convert(log.events), **sides)
         assert_equal_bits(everything(expected), everything(fitted), f"pandas and {name}")
         assert fitted.has_seen(convert(pairs)).tolist() == expected.has_seen(pairs).tolist()
         one = expected.recommend(history=log.events.head(5), k=4)

@@ -18,6 +18,18 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _GROUPS = ("de", "fr", None)
+# What a shop writes, or leaves out.
+_TITLES = (
+    "red mug", "Red Mug, large", "blue mug", "green tea", "TEA tea tea", "WD-40 tea pot",
+    "紅茶 500g", "绿茶", "!!!", "", None,
+)  # fmt: skip
+_CATEGORIES = ("kitchen", "garden", "drinks", None)
+_PRICES = (1.0, 2.5, 2.5, 9.99, 120.0, None)
+_DESCRIBED: dict[str, tuple[Any, ...]] = {
+    "title": _TITLES,
+    "category": _CATEGORIES,
+    "price": _PRICES,
+}
 
 
 @dataclass(frozen=True)
@@ -32,6 +44,8 @@ class Traits:
         Has a half-life, so it needs timestamps.
     group : str or None
         Column of the users table that it needs.
+    reads_items : bool
+        Needs an items table with texts and attributes.
     explains, forgets_exactly : bool
     params : frozenset of str
     """
@@ -39,6 +53,7 @@ class Traits:
     rates: bool
     decays: bool
     group: str | None
+    reads_items: bool
     explains: bool
     forgets_exactly: bool
     params: frozenset[str]
@@ -46,7 +61,7 @@ class Traits:
     @property
     def takes_matrix(self) -> bool:
         """Whether a bare matrix is enough to fit it."""
-        return not self.decays and self.group is None
+        return not self.decays and self.group is None and not self.reads_items
 
 
 def traits_of(model: BaseRecommender) -> Traits:
@@ -55,6 +70,7 @@ def traits_of(model: BaseRecommender) -> Traits:
         rates=model._values() == "rating",
         decays=getattr(model, "half_life", None) is not None,
         group=getattr(model, "group", None),
+        reads_items=model._reads_items,
         explains=type(model)._explain is not BaseRecommender._explain,
         forgets_exactly=bool(getattr(model, "forget_exact_", False)),
         params=frozenset(model.get_params(deep=False)),
@@ -172,13 +188,13 @@ def logs(
         values = "rating"
     if traits.decays:
         timestamps = True
-    return _logs(traits.group, ids, values, sides, available, timestamps)
+    return _logs(traits, ids, values, sides, available, timestamps)
 
 
 @st.composite
 def _logs(
     draw: st.DrawFn,
-    group: str | None,
+    traits: Traits,
     ids: str | None,
     values: str | None,
     sides: bool | None,
@@ -197,12 +213,17 @@ def _logs(
     )  # fmt: skip
     tables = draw(st.booleans()) if sides is None else sides
     items = users = None
-    if tables or available:
+    if tables or available or traits.reads_items:
         # Two more than occur in events: some have none.
         items = _side(draw, kind, "item_id", 10)
         if available or (available is None and draw(st.booleans())):
             flags = draw(st.lists(st.booleans(), min_size=len(items), max_size=len(items)))
             items["available"] = np.array(flags, dtype=bool)
+        if traits.reads_items:
+            for name, choices in _DESCRIBED.items():
+                items[name] = [draw(st.sampled_from(choices)) for _ in range(len(items))]
+                items[name] = items[name].astype(float if name == "price" else object)
+    group = traits.group
     if tables or group is not None:
         users = _side(draw, kind, "user_id", 8)
         if group is not None:
@@ -233,9 +254,27 @@ def shop_log(model: BaseRecommender, *, ids: str = "str", n_users: int = 12) -> 
     columns["rating" if traits.rates else "weight"] = strength
     if traits.decays:
         columns["timestamp"] = strategies.START + ((user + item) % 9).astype("timedelta64[D]")
+    items = pd.DataFrame({"item_id": strategies.labels(ids, "i", range(n_users))})
     users = None
     if traits.group is not None:
         known = strategies.labels(ids, "u", range(n_users))
         places = [_GROUPS[n % 3] for n in range(n_users)]
         users = pd.DataFrame({"user_id": known, traits.group: pd.Series(places, dtype=object)})
-    return Log(pd.DataFrame(columns), users=users)
+    return Log(
+        pd.DataFrame(columns), described(model, items) if traits.reads_items else None, users
+    )
+
+
+def described(model: BaseRecommender, items: pd.DataFrame) -> pd.DataFrame:
+    """Return an items table with texts and attributes if the model reads any.
+
+    Neighbours in the table have words in common, and all items one.
+    """
+    if not traits_of(model).reads_items:
+        return items
+    numbers = range(len(items))
+    return items.assign(
+        title=[f"thing{n // 3} kind{n % 4} of the shop" for n in numbers],
+        category=[f"category{n // 4}" for n in numbers],
+        price=[1.0 + n for n in numbers],
+    )

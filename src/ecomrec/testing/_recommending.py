@@ -280,7 +280,13 @@ def check_recovers_checkerboard(model: BaseRecommender) -> None:
     users = None
     if traits.group is not None:
         users = pd.DataFrame({"user_id": held_out["user_id"], traits.group: "all"})
-    fitted = Log(events, users=users).fit(model)
+    items = None
+    if traits.reads_items:
+        number = held_out["item_id"]
+        words = np.where(number % 2 == 0, "even", "odd")
+        items = pd.DataFrame({"item_id": number, "title": words, "category": words})
+        items["price"] = number % 2 + 1.0
+    fitted = Log(events, items, users).fit(model)
     found = fitted.recommend(held_out["user_id"], k=1).items[:, 0]
     right = int((found == held_out["item_id"].to_numpy()).sum())
     assert right == len(held_out), f"{right} of {len(held_out)} held-out items come first."
@@ -291,9 +297,13 @@ def check_beats_popularity(model: BaseRecommender) -> None:
     """On a real shop NDCG@10 is no lower than that of what sells most."""
     from ecomrec.cf import Popularity
 
-    events = load_online_retail().events.sort_values("timestamp", kind="stable")
+    shop = load_online_retail()
+    events = shop.events.sort_values("timestamp", kind="stable")
     cut = int(0.8 * len(events))
     train, test = events.iloc[:cut], events.iloc[cut:]
     floor = Popularity().fit(train).score(test)
-    reached = Log(train).fit(model).score(test)
+    items = None
+    if traits_of(model).reads_items:
+        items = shop.items.assign(title=shop.items["description"], category="gift")
+    reached = Log(train, items).fit(model).score(test)
     assert reached >= floor, f"NDCG@10 is {reached:.4f}, that of Popularity {floor:.4f}."

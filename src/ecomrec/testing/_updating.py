@@ -90,7 +90,7 @@ def check_partial_fit_on_unfitted_is_fit(model: BaseRecommender) -> None:
         Interactions.from_table(part.events, values=values, half_life=half_life)  # type: ignore[arg-type]
         for part in (first, later)
     ]
-    grown = clone(model).fit(shops[0], users=log.users).partial_fit(shops[1]).refresh()
+    grown = clone(model).fit(shops[0], **log.sides).partial_fit(shops[1]).refresh()
     assert_same_models(log.fit(model), grown, "a fit and two Interactions")
 
 
@@ -194,13 +194,13 @@ def check_half_life_forgets_slowly(model: BaseRecommender) -> None:
     old_first = log.events.assign(
         timestamp=start + (np.arange(len(log.events)) * 400).astype("timedelta64[D]")
     )
-    one, other = (Log(events, users=log.users).fit(model) for events in (even, old_first))
+    one, other = (Log(events, log.items, log.users).fit(model) for events in (even, old_first))
     same = filled(everything(one)) == filled(everything(other))
     if not traits.decays:
         assert same, "times change the answers of a model without a half-life."
         return
     shifted = even.assign(timestamp=start + np.timedelta64(99, "D"))
-    later = Log(shifted, users=log.users).fit(model)
+    later = Log(shifted, log.items, log.users).fit(model)
     assert_same_models(one, later, "the same events, all of them later")
 
 
@@ -216,9 +216,9 @@ def check_batches_far_apart_equal_fit(model: BaseRecommender) -> None:
             events.assign(timestamp=events["timestamp"] + step * gap)
             for step, events in zip(steps, tables * 2, strict=False)
         ]
-        grown = clone(model).fit(parts[0], users=log.users)
+        grown = clone(model).fit(parts[0], **log.sides)
         for events in parts[1:]:
-            everything(grown.partial_fit(events, users=log.users))
-        whole = Log(pd.concat(parts, ignore_index=True), users=log.users).fit(model)
+            everything(grown.partial_fit(events, **log.sides))
+        whole = Log(pd.concat(parts, ignore_index=True), log.items, log.users).fit(model)
         what = f"a fit and batches that are {steps} x 300 half-lives apart"
         assert_same_models(whole, grown.refresh(), what)
