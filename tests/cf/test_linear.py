@@ -7,7 +7,9 @@ import scipy.sparse as sp
 from sklearn.linear_model import ElasticNet
 
 import ecomrec
-from ecomrec.cf import EASE, SLIM, GraphFilter, _linear, ease
+from ecomrec import _memory
+from ecomrec.cf import EASE, SLIM, GraphFilter, ease
+from ecomrec.content import Item2Vec
 from ecomrec.datasets import load_online_retail, make_shop
 
 MODELS = [EASE(), SLIM(), GraphFilter(), GraphFilter(kind="turbo")]
@@ -90,11 +92,12 @@ def test_ease_says_when_nothing_can_be_inverted():
         (EASE(), 14**2 * 4, "use SLIM or ItemKNN"),
         (GraphFilter(kind="turbo", order=2), 14**2 * 8, "Use order=1"),
         (SLIM(), 14, "RobotFilter"),
+        (Item2Vec(), 14 * 16, "Give a window"),
     ],
     ids=repr,
 )
 def test_too_large_a_catalogue_is_refused_with_the_figure(model, size, advice, shop, monkeypatch):
-    monkeypatch.setattr(_linear, "available_memory", lambda: size - 1.0)
+    monkeypatch.setattr(_memory, "available_memory", lambda: size - 1.0)
     name = type(model).__name__
     with pytest.raises(MemoryError, match=rf"{name} needs 0\.00 GB .* 14 items; .*{advice}"):
         model.fit(shop)
@@ -102,7 +105,7 @@ def test_too_large_a_catalogue_is_refused_with_the_figure(model, size, advice, s
 
 
 def test_free_memory_is_read_from_the_system():
-    assert 1e6 < _linear.available_memory() < 1e15
+    assert 1e6 < _memory.available_memory() < 1e15
 
 
 @pytest.mark.parametrize("l1_ratio", [0.02, 0.5])

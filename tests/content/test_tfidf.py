@@ -358,3 +358,10 @@ def test_text_of_the_bundled_shop_beats_popularity():
     popular = Popularity().fit(train).score(test)
     reached = TfidfRecommender().fit(train, items=shop.items).score(test)
     assert reached > popular
+
+
+def test_columns_that_are_no_texts_are_named():
+    table = pd.DataFrame({"item_id": [1, 2], "title": [10, 20]})
+    events = pd.DataFrame({"user_id": [1], "item_id": [1]})
+    with pytest.raises(DataError, match="'title' is number"):
+        TfidfRecommender().fit(events, items=table)

@@ -8,12 +8,12 @@ from typing import Any, ClassVar
 import numpy as np
 from scipy.linalg import lapack
 
+from ecomrec._memory import check_memory
 from ecomrec._validation import Rule, jobs, real
 from ecomrec.base import SideTables
 from ecomrec.cf._linear import (
     DenseWeights,
     LinearItemModel,
-    check_memory,
     lapack_threads,
     squares,
     user_weights,

@@ -10,6 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 from sklearn.utils.extmath import randomized_svd
 
+from ecomrec._memory import check_memory
 from ecomrec._rng import RandomState, make_rng
 from ecomrec._validation import Rule, choice, integer, jobs, real, seed
 from ecomrec.base import Query, SideTables, State
@@ -18,7 +19,6 @@ from ecomrec.cf._linear import (
     DenseWeights,
     LinearItemModel,
     SparseWeights,
-    check_memory,
     lapack_threads,
     shared_users,
 )

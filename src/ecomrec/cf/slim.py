@@ -8,13 +8,13 @@ from typing import Any, ClassVar
 import numpy as np
 import scipy.sparse as sp
 
+from ecomrec._memory import check_memory
 from ecomrec._validation import Rule, integer, jobs, real
 from ecomrec.base import SideTables
 from ecomrec.cf._canonical import id_ranks
 from ecomrec.cf._linear import (
     LinearItemModel,
     SparseWeights,
-    check_memory,
     shared_users,
     squares,
     user_weights,

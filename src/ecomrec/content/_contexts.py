@@ -10,6 +10,7 @@ import scipy.sparse as sp
 from sklearn.utils.extmath import randomized_svd
 from threadpoolctl import threadpool_limits
 
+from ecomrec._memory import check_memory
 from ecomrec.data.interactions import Interactions
 from ecomrec.kernels import assemble, skipgram
 
@@ -18,6 +19,12 @@ _RANK_TOLERANCE = 1e-4
 # About so many products of co-occurrence are held at a time.
 _BLOCK_WORK = 20_000_000
 _N_BLOCKS = 8
+# An entry of the matrix, held twice while its blocks become one.
+_PAIR_BYTES = 16.0
+_ADVICE = (
+    "Give a window, keep robots out (RobotFilter), or take method='sgns', which needs the vectors "
+    "alone."
+)
 # Pairs that skip-gram draws at a time, contexts of each event when the whole history is one
 # window, and what few events are raised to.
 _CHUNK, _DRAWS, _FEW_PAIRS, _MOST_ROUNDS = 4_000_000, 5, 200_000, 50
@@ -177,6 +184,8 @@ def learn_sppmi(
     # An event meets its whole history, or its window.
     lengths = np.diff(baskets.indptr) if window is None else np.ones(len(baskets.indptr) - 1)
     work = np.bincount(baskets.items, lengths[baskets.owners], minlength=n_items)
+    pairs = work.sum() if window is None else 2.0 * window * work.sum()
+    check_memory("Item2Vec", n_items, _PAIR_BYTES * min(pairs, float(n_items) ** 2), _ADVICE)
     cuts = np.searchsorted(np.cumsum(work), np.arange(_BLOCK_WORK, work.sum(), _BLOCK_WORK))
     bounds = np.unique(np.concatenate(([0], cuts + 1, [n_items]))).clip(max=n_items)
     parts = [

@@ -81,11 +81,14 @@ def chosen_fields(
             )
         return {name: float(weight) for name, weight in given.items()}
     allowed = {*kinds, "nothing"}
-    found = {
-        name: weight
-        for name, weight in defaults.items()
-        if name in catalog.columns and catalog.kind_of(name) in allowed
-    }
+    there = {name: catalog.kind_of(name) for name in defaults if name in catalog.columns}
+    found = {name: defaults[name] for name, kind in there.items() if kind in allowed}
+    if not found and there:
+        raise DataError(
+            f"{owner} reads columns of {' or '.join(sorted(kinds))}; in the items table "
+            + ", ".join(f"{name!r} is {kind}" for name, kind in there.items())
+            + ". Turn what is to be read into strings, such as table['title'].astype(str)."
+        )
     if not found:
         raise DataError(
             f"{owner} found none of the columns {list(defaults)} in the items table, which has "
