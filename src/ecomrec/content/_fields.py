@@ -18,6 +18,7 @@ TEXT_FIELDS = {
     "name": 5.0,
     "category": 2.0,
     "brand": 2.0,
+    "manufacturer": 2.0,
     "tags": 2.0,
     "description": 1.0,
 }

@@ -75,8 +75,8 @@ class EmbeddingRecommender(ProfileModel):
         singular value decomposition, learned here. None: "lsa", or no text if `vectors` are given.
     fields : dict of str to float, optional
         Text columns of the items table; "lsa" heeds the weights, other encoders read the columns
-        one below the other. None: those there are of `title`, `name`, `category`, `brand`, `tags`
-        and `description`.
+        one below the other. None: those there are of `title`, `name`, `category`, `brand`,
+        `manufacturer`, `tags` and `description`.
     vectors : str, list of str, or dict of str to float, optional
         Columns of the items table that hold a vector for each item (a list or an array, or None),
         with their weights.

@@ -51,7 +51,7 @@ class SearchIndex(BaseEstimator):
     ----------
     fields : dict of str to float, or None
         Columns to search, and their weights. None: what the table has of title and name (5),
-        brand, category, tags, modelno and model (2), description (1).
+        brand, manufacturer, category, tags, modelno and model (2), description (1).
     k1 : float
         How slowly repeated words, and words in heavier fields, stop adding; 0: a word is there or
         not.

@@ -72,7 +72,7 @@ class TfidfRecommender(FeatureModel):
     ----------
     fields : dict of str to float, optional
         Text columns of the items table and their weights. None: those there are of `title` and
-        `name` (5), `category`, `brand` and `tags` (2) and `description` (1).
+        `name` (5), `category`, `brand`, `manufacturer` and `tags` (2) and `description` (1).
     tokenizer : callable, optional
         Takes a text and returns its terms (None: ``Tokenizer()``).
     vectorizer : CountVectorizer or TfidfVectorizer, optional
