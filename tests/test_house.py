@@ -26,7 +26,9 @@ def python(code):
     return done.stdout
 
 
-def test_imports_point_down_the_layers(capsys):
+def test_imports_point_down_the_layers(capsys, monkeypatch):
+    # It would turn off every logger that exists, for the tests that come after.
+    monkeypatch.setattr("logging.config.dictConfig", lambda _: None)
     status = lint_imports(str(REPO / "pyproject.toml"), no_cache=True, no_logo=True)
     assert status == EXIT_STATUS_SUCCESS, capsys.readouterr().out
 
