@@ -10,19 +10,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from importlib import import_module
 from os import PathLike
-from typing import Any, ClassVar, Literal, Self, cast
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator
-from sklearn.exceptions import NotFittedError
 from sklearn.utils.metaestimators import available_if
 
 from ecomrec import persistence
-from ecomrec._parallel import ForkLock
+from ecomrec._estimator import StatefulEstimator
 from ecomrec._ranking import ndcg
 from ecomrec._registry import LOADABLE
-from ecomrec._validation import Rule, check_k, check_params
-from ecomrec._version import __version__
+from ecomrec._validation import check_k
 from ecomrec.data.histories import stored_profiles
 from ecomrec.data.ids import id_list
 from ecomrec.data.interactions import Change, Interactions
@@ -44,9 +41,7 @@ from ecomrec.state import (
     Query,
     SideTables,
     State,
-    pack_parameter,
     pack_state,
-    unpack_parameter,
     unpack_state,
 )
 
@@ -58,7 +53,7 @@ Unknown = Literal["raise", "skip"]
 _BLOCK_BYTES = 64_000_000
 
 
-class BaseRecommender(BaseEstimator):
+class BaseRecommender(StatefulEstimator[State]):
     """Base of all recommenders.
 
     A subclass declares `_param_rules`, the frozen dataclasses `_learned_types` of arrays that it
@@ -92,7 +87,6 @@ class BaseRecommender(BaseEstimator):
       3: 'mug' 1, 'tea' 0.5
     """
 
-    _param_rules: ClassVar[Mapping[str, Rule]] = {}
     _learned_types: ClassVar[tuple[type, ...]] = ()
     #: Size of scores that mean something, where scores are sums that may cancel: below a small
     #: share of it, they are what rounding left.
@@ -509,49 +503,6 @@ class BaseRecommender(BaseEstimator):
 
     # ------------------------------------------------------------------ files
 
-    def save(self, path: str | PathLike[str]) -> None:
-        """Write the model, fitted or not, to one file that `ecomrec.load` reads.
-
-        The file holds arrays and a manifest, never pickled objects. It is written under another
-        name, synced and renamed: a crash leaves the old file whole.
-        """
-        params = {name: pack_parameter(v) for name, v in self.get_params(False).items()}
-        manifest: dict[str, Any] = {
-            "class": type(self).__name__,
-            "library_version": __version__,
-            "params": params,
-        }
-        arrays: dict[str, np.ndarray] = {}
-        if self.__sklearn_is_fitted__():
-            state = self._state
-            manifest["state"], arrays = self._packed_state(state)
-        persistence.write(path, manifest, arrays)
-
-    @classmethod
-    def load(cls, path: str | PathLike[str], *, verify: bool = False, mmap: bool = False) -> Self:
-        """Read a model of this class; `ecomrec.load` reads any of the library's own."""
-        manifest, arrays = persistence.read(path, verify=verify, mmap=mmap)
-        if manifest.get("class") != cls.__name__:
-            raise FileFormatError(
-                f"{path} holds a {manifest.get('class')}, not a {cls.__name__}. Use ecomrec.load."
-            )
-        return cls._unpacked(path, manifest, arrays)
-
-    @classmethod
-    def _unpacked(
-        cls, path: str | PathLike[str], manifest: dict[str, Any], arrays: dict[str, np.ndarray]
-    ) -> Self:
-        try:
-            params = {n: unpack_parameter(v) for n, v in manifest["params"].items()}
-            model = cls(**params)
-            if "state" in manifest:
-                model._state = model._restored_state(manifest["state"], arrays)
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-            raise FileFormatError(
-                f"{path} does not describe a {cls.__name__} that this version knows: {error}"
-            ) from error
-        return model
-
     def _packed_state(self, state: State) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """A state as a manifest and arrays."""
         return pack_state(state)
@@ -563,7 +514,7 @@ class BaseRecommender(BaseEstimator):
     # ------------------------------------------------------------------ hooks
 
     def _fit(self, shop: Interactions, sides: SideTables) -> Any:
-        """Learn: interactions (and the users table, if any) to the model's dataclass."""
+        """Learn: interactions, and the side tables given, to the model's dataclass."""
         raise NotImplementedError
 
     def _partial_fit(
@@ -647,27 +598,12 @@ class BaseRecommender(BaseEstimator):
 
     # ------------------------------------------------------------------ inside
 
-    @property
-    def _lock(self) -> ForkLock:
-        return cast(ForkLock, self.__dict__.setdefault("_write_lock", ForkLock()))
-
-    def __getstate__(self) -> dict[str, Any]:
-        state = dict(super().__getstate__())
-        state.pop("_write_lock", None)
-        return state
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return "_state" in self.__dict__
-
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.sparse = True
         tags.input_tags.positive_only = True
         tags.target_tags.required = False
         return tags
-
-    def _check_params(self) -> None:
-        check_params(type(self).__name__, self._param_rules, self.get_params(False))
 
     def _half_life(self) -> float:
         return half_life_nanoseconds(getattr(self, "half_life", None))
@@ -681,15 +617,6 @@ class BaseRecommender(BaseEstimator):
                 f"X has {width} features, but {type(self).__name__} is expecting {n_items} "
                 "features as input."
             )
-
-    def _check_fitted(self) -> None:
-        if not self.__sklearn_is_fitted__():
-            name = type(self).__name__
-            raise NotFittedError(f"This {name} is not fitted yet. Call fit before using it.")
-
-    def _fitted_state(self) -> State:
-        self._check_fitted()
-        return self._state
 
     # ------------------------------------------------------------------ fitted attributes
 
@@ -710,11 +637,6 @@ class BaseRecommender(BaseEstimator):
         if state.from_table:
             raise AttributeError("n_features_in_ exists on models fitted on a matrix only.")
         return state.interactions.n_items
-
-    def _attribute(self, name: str) -> State:
-        if not self.__sklearn_is_fitted__():
-            raise AttributeError(f"{name} exists after fit only.")
-        return self._state
 
 
 def _miss_items(name: str, from_table: bool) -> None:

@@ -5,17 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
-from os import PathLike
-from typing import Any, ClassVar, Self, cast
+from typing import Any, ClassVar, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator
-from sklearn.exceptions import NotFittedError
 
-from ecomrec import persistence
-from ecomrec._parallel import ForkLock
-from ecomrec._validation import Rule, boolean, check_k, check_params, jobs, real
-from ecomrec._version import __version__
+from ecomrec._estimator import StatefulEstimator
+from ecomrec._validation import Rule, boolean, check_k, jobs, real
 from ecomrec.content import _filters, _postings
 from ecomrec.content._fields import TEXT_FIELDS, chosen_fields, field_weights
 from ecomrec.content._index_state import IndexState, pack_index, unpack_index
@@ -24,16 +19,15 @@ from ecomrec.content.tokens import Tokenizer
 from ecomrec.data.catalog import Catalog, as_catalog
 from ecomrec.data.ids import IdMap, encode_ids
 from ecomrec.data.tables import read_available
-from ecomrec.exceptions import DataError, FileFormatError
+from ecomrec.exceptions import DataError
 from ecomrec.recommendations import Recommendations
 from ecomrec.requests import known_rows, make_item_mask, raise_unknown
-from ecomrec.state import pack_parameter, unpack_parameter
 
 #: Columns that are searched unless told otherwise, where the table has them, and their weights.
 DEFAULT_FIELDS = TEXT_FIELDS | {"modelno": 2.0, "model": 2.0}
 
 
-class SearchIndex(BaseEstimator):
+class SearchIndex(StatefulEstimator[IndexState]):
     r"""Finds the items of a catalogue that fit a query, best first.
 
     The score of item d for a query q is that of BM25F [1]_,
@@ -329,84 +323,15 @@ class SearchIndex(BaseEstimator):
 
     # ------------------------------------------------------------------ files
 
-    def save(self, path: str | PathLike[str]) -> None:
-        """Write the index, fitted or not, to one file that `ecomrec.load` reads.
+    def _packed_state(self, state: IndexState) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        return pack_index(state)
 
-        Parameters
-        ----------
-        path : str or path
-        """
-        params = {name: pack_parameter(v) for name, v in self.get_params(False).items()}
-        manifest: dict[str, Any] = {
-            "class": type(self).__name__,
-            "library_version": __version__,
-            "params": params,
-        }
-        arrays: dict[str, np.ndarray] = {}
-        if self.__sklearn_is_fitted__():
-            manifest["state"], arrays = pack_index(self._state)
-        persistence.write(path, manifest, arrays)
-
-    @classmethod
-    def load(cls, path: str | PathLike[str], *, verify: bool = False, mmap: bool = False) -> Self:
-        """Read an index that `save` wrote.
-
-        Parameters
-        ----------
-        path : str or path
-        verify : bool
-            Check every byte against the checksums of the file.
-        mmap : bool
-            Map the arrays instead of reading them.
-
-        Returns
-        -------
-        SearchIndex
-        """
-        manifest, arrays = persistence.read(path, verify=verify, mmap=mmap)
-        if manifest.get("class") != cls.__name__:
-            raise FileFormatError(
-                f"{path} holds a {manifest.get('class')}, not a {cls.__name__}. Use ecomrec.load."
-            )
-        return cls._unpacked(path, manifest, arrays)
-
-    @classmethod
-    def _unpacked(
-        cls, path: str | PathLike[str], manifest: dict[str, Any], arrays: dict[str, np.ndarray]
-    ) -> Self:
-        try:
-            index = cls(**{n: unpack_parameter(v) for n, v in manifest["params"].items()})
-            if "state" in manifest:
-                index._state = unpack_index(manifest["state"], arrays)
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-            raise FileFormatError(
-                f"{path} does not describe a {cls.__name__} that this version knows: {error}"
-            ) from error
-        return index
+    def _restored_state(
+        self, manifest: dict[str, Any], arrays: dict[str, np.ndarray]
+    ) -> IndexState:
+        return unpack_index(manifest, arrays)
 
     # ------------------------------------------------------------------ inside
-
-    @property
-    def _lock(self) -> ForkLock:
-        return cast(ForkLock, self.__dict__.setdefault("_write_lock", ForkLock()))
-
-    def __getstate__(self) -> dict[str, Any]:
-        state = dict(super().__getstate__())
-        state.pop("_write_lock", None)
-        return state
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return "_state" in self.__dict__
-
-    def _check_params(self) -> None:
-        check_params(type(self).__name__, self._param_rules, self.get_params(False))
-
-    def _fitted_state(self) -> IndexState:
-        if not self.__sklearn_is_fitted__():
-            raise NotFittedError(
-                f"This {type(self).__name__} is not fitted yet. Call fit before using it."
-            )
-        return self._state
 
     def _reader(self) -> Reader:
         tokenizer = _default_tokenizer() if self.tokenizer is None else self.tokenizer
@@ -480,11 +405,6 @@ class SearchIndex(BaseEstimator):
     def vocabulary_(self) -> np.ndarray:
         """Words that some item holds."""
         return self._attribute("vocabulary_").postings.vocabulary.ids
-
-    def _attribute(self, name: str) -> IndexState:
-        if not self.__sklearn_is_fitted__():
-            raise AttributeError(f"{name} exists after fit only.")
-        return self._state
 
 
 @cache
