@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Any
 from ecomrec._version import __version__
 
 if TYPE_CHECKING:
-    from ecomrec import cf, content, data, datasets, evaluation, testing
+    from ecomrec import (
+        cf,
+        coldstart,
+        content,
+        data,
+        datasets,
+        evaluation,
+        explanations,
+        hybrid,
+        testing,
+    )
     from ecomrec.base import load
     from ecomrec.data import EventWeights, Interactions
 
@@ -15,10 +25,13 @@ __all__ = [
     "Interactions",
     "__version__",
     "cf",
+    "coldstart",
     "content",
     "data",
     "datasets",
     "evaluation",
+    "explanations",
+    "hybrid",
     "load",
     "testing",
 ]

@@ -83,7 +83,14 @@ class StatefulEstimator(BaseEstimator, Generic[S]):
             made = cls(**{n: unpack_parameter(v) for n, v in manifest["params"].items()})
             if "state" in manifest:
                 made._state = made._restored_state(manifest["state"], arrays)
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
+        except (
+            KeyError,
+            TypeError,
+            ValueError,
+            IndexError,
+            AttributeError,
+            RecursionError,
+        ) as error:
             raise FileFormatError(
                 f"{path} does not describe a {cls.__name__} that this version knows: {error}"
             ) from error

@@ -23,6 +23,7 @@ from ecomrec._validation import check_k
 from ecomrec.data.histories import stored_profiles
 from ecomrec.data.ids import id_list
 from ecomrec.data.interactions import Change, Interactions
+from ecomrec.data.source import Growth, Removal, Source
 from ecomrec.data.tables import ITEM, USER, is_table, read_available, read_pairs
 from ecomrec.data.timestamps import half_life_nanoseconds
 from ecomrec.exceptions import DataError, FileFormatError
@@ -48,6 +49,9 @@ from ecomrec.state import (
 __all__ = ["BaseRecommender", "Query", "Recommendations", "SideTables", "State", "load"]
 
 Unknown = Literal["raise", "skip"]
+Explained = (
+    tuple[list[str], list[Any], np.ndarray] | tuple[list[str], list[Any], np.ndarray, list[str]]
+)
 
 # A block of dense scores takes about this much memory, whatever the catalogue.
 _BLOCK_BYTES = 64_000_000
@@ -96,6 +100,8 @@ class BaseRecommender(StatefulEstimator[State]):
     tuning_space: ClassVar[Mapping[str, Sequence[Any]]] = {}
     #: Whether the model learns from the items table, so that it needs one beside the events.
     _reads_items: ClassVar[bool] = False
+    #: Whether it needs ratings although its own scores are none.
+    _reads_ratings: ClassVar[bool] = False
 
     # ------------------------------------------------------------------ learning
 
@@ -119,45 +125,9 @@ class BaseRecommender(StatefulEstimator[State]):
         """
         self._check_params()
         with self._lock:
-            self._state = self._fitted(X, y, items, users)
+            source = Source.of(X, y, items, users, getattr(self, "n_jobs", 1))
+            self._state = self._fitted(source, SideTables(users, items))
         return self
-
-    def _fitted(self, X: Any, y: Any, items: Any, users: Any) -> State:
-        table = is_table(X)
-        if isinstance(X, Interactions):
-            shop = X
-            if shop.half_life != self._half_life():
-                raise DataError(
-                    "these Interactions were made with another half_life than this model's. Pass "
-                    "half_life to Interactions.from_table, or fit on the table."
-                )
-        elif table:
-            shop = Interactions.from_table(
-                X,
-                y,
-                values=self._values(),
-                half_life=getattr(self, "half_life", None),
-                items=items,
-                users=users,
-                n_jobs=getattr(self, "n_jobs", 1),
-            )
-        else:
-            if np.isfinite(self._half_life()):
-                raise DataError("half_life needs a table with a timestamp column; got a matrix.")
-            shop = Interactions.from_matrix(X, values=self._values())
-        if isinstance(X, Interactions) or not table:
-            shop = shop.listing(items, users)
-        if shop.n_users == 0 or shop.n_items == 0:
-            missing = "sample(s)" if shop.n_users == 0 else "feature(s)"
-            raise DataError(
-                f"Found array with 0 {missing} (shape={shop.shape}) while a minimum of 1 is "
-                "required: there is nothing to learn from."
-            )
-        if self._reads_items and items is None:
-            _miss_items(type(self).__name__, table or isinstance(X, Interactions))
-        available = read_available(items, shop.items, None)
-        learned = self._fit(shop, SideTables(users, items))
-        return State(shop, learned, available, table or isinstance(X, Interactions))
 
     def partial_fit(self, X: Any, y: Any = None, *, items: Any = None, users: Any = None) -> Self:
         """Learn from more events; new users and items are added.
@@ -182,17 +152,10 @@ class BaseRecommender(StatefulEstimator[State]):
             return self.fit(X, y, items=items, users=users)
         self._check_params()
         with self._lock:
-            state = self._state
-            batch = X
             if not isinstance(X, Interactions) and not is_table(X):
-                batch = Interactions.from_matrix(X, values=state.interactions.kind)
-                self._check_width(state, X, at_least=True)
-                if state.interactions.items.kind != "int":
-                    raise DataError("this model was fitted on a table; pass a table with its ids.")
-            shop, change = state.interactions.add(batch, y, items=items, users=users)
-            available = read_available(items, shop.items, state.available)
-            learned = self._partial_fit(state, shop, change, SideTables(users, items))
-            self._state = replace(state, interactions=shop, learned=learned, available=available)
+                self._check_width(self._state, X, at_least=True)
+            grow = Growth(X, y, items, users)
+            self._state = self._extended(self._state, grow, SideTables(users, items))
         return self
 
     def forget(self, *, users: Any = None, items: Any = None) -> Self:
@@ -219,12 +182,7 @@ class BaseRecommender(StatefulEstimator[State]):
             item_rows = known_rows(shop.items, items, "items")
             if len(user_rows) == 0 and len(item_rows) == 0:
                 return self
-            left, kept_users, kept_items = shop.without(user_rows, item_rows)
-            if left.n_users == 0 or left.n_items == 0:
-                raise DataError("forgetting these would leave no user or no item to recommend.")
-            learned = self._forget(state, left, kept_users, kept_items)
-            available = None if state.available is None else state.available[kept_items]
-            self._state = replace(state, interactions=left, learned=learned, available=available)
+            self._state = self._reduced(state, Removal(user_rows, item_rows))
         return self
 
     def refresh(self) -> Self:
@@ -236,8 +194,36 @@ class BaseRecommender(StatefulEstimator[State]):
         """
         self._check_fitted()
         with self._lock:
-            self._state = replace(self._state, learned=self._refresh(self._state))
+            self._state = self._refreshed(self._state)
         return self
+
+    # What `fit` and the others do to a state: a recommender made of others does it to theirs.
+
+    def _fitted(self, source: Source, sides: SideTables) -> State:
+        """Return what is learned from events."""
+        shop = source.shop(self._values(), getattr(self, "half_life", None))
+        if self._reads_items and sides.items is None:
+            miss_items(type(self).__name__, source.from_table)
+        available = read_available(sides.items, shop.items, None)
+        return State(shop, self._fit(shop, sides), available, source.from_table)
+
+    def _extended(self, state: State, grow: Growth, sides: SideTables) -> State:
+        """Return a state with a batch of events."""
+        shop, change = grow(state.interactions)
+        available = read_available(sides.items, shop.items, state.available)
+        learned = self._partial_fit(state, shop, change, sides)
+        return replace(state, interactions=shop, learned=learned, available=available)
+
+    def _reduced(self, state: State, remove: Removal) -> State:
+        """Return a state without some users and items."""
+        left, kept_users, kept_items = remove(state.interactions)
+        learned = self._forget(state, left, kept_users, kept_items)
+        available = None if state.available is None else state.available[kept_items]
+        return replace(state, interactions=left, learned=learned, available=available)
+
+    def _refreshed(self, state: State) -> State:
+        """Return a state in which nothing is left for later."""
+        return replace(state, learned=self._refresh(state))
 
     # ------------------------------------------------------------------ answering
 
@@ -288,13 +274,13 @@ class BaseRecommender(StatefulEstimator[State]):
         k = check_k(k)
         if unknown not in ("raise", "skip"):
             raise ValueError(f"unknown must be 'raise' or 'skip'; got {unknown!r}.")
-        keys, query, known = make_query(state, users, history)
+        keys, query, known = self._ask(state, users, history)
         while True:
             fresh = self._freshen(state, query)
             if fresh is state:
                 break
             state = fresh
-            keys, query, known = make_query(state, users, history)
+            keys, query, known = self._ask(state, users, history)
         if not known.all() and unknown == "raise":
             raise_unknown(keys, known, SKIP, history is not None)
         mask = make_mask(state, query, candidates, exclude, exclude_seen)
@@ -432,8 +418,9 @@ class BaseRecommender(StatefulEstimator[State]):
         Returns
         -------
         pandas.DataFrame
-            Columns `kind`, `reason` and `contribution`, largest first. The contributions add up to
-            the score. Kinds: "item", a past item; "word" and "attribute", what past items share
+            Columns `part`, `kind`, `reason` and `contribution`, largest first. The contributions
+            add up to the score. Part: the model's name, or that of a part of a composition. Kinds:
+            "item", a past item; "word" and "attribute", what past items share
             with this one; "popularity"; "baseline", what holds without a
             history (a mean or a bias); "factors", what no past item accounts for; "update", what
             changed since a stored vector was learned; "range", cut off at the best or the worst
@@ -448,15 +435,16 @@ class BaseRecommender(StatefulEstimator[State]):
             row = int(state.interactions.items.rows([item])[0])
             if row < 0:
                 raise_unknown([item], np.zeros(1, dtype=bool))
-            _, query, known = make_query(state, users, histories)
+            _, query, known = self._ask(state, users, histories)
             if not known.all():
                 raise_unknown([user], known, histories=history is not None)
             fresh = self._freshen(state, query)
             if fresh is state:
                 break
             state = fresh
-        kinds, reasons, parts = self._explain(state, query, row)
-        table = pd.DataFrame({"kind": kinds, "reason": reasons, "contribution": parts})
+        kinds, reasons, amounts, *parts = self._explain(state, query, row)
+        columns = {"kind": kinds, "reason": reasons, "contribution": amounts}
+        table = pd.DataFrame({"part": parts[0] if parts else type(self).__name__, **columns})
         order = np.argsort(-np.abs(table["contribution"].to_numpy()), kind="stable")
         return table.iloc[order].reset_index(drop=True)
 
@@ -503,15 +491,28 @@ class BaseRecommender(StatefulEstimator[State]):
 
     # ------------------------------------------------------------------ files
 
-    def _packed_state(self, state: State) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-        """A state as a manifest and arrays."""
-        return pack_state(state)
+    def _packed_state(
+        self, state: State, shared: Sequence[Interactions] = ()
+    ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """A state as a manifest and arrays; interactions that are shared are named by number."""
+        return pack_state(state, shared)
 
-    def _restored_state(self, manifest: dict[str, Any], arrays: dict[str, np.ndarray]) -> State:
+    def _restored_state(
+        self,
+        manifest: dict[str, Any],
+        arrays: dict[str, np.ndarray],
+        shared: Sequence[Interactions] = (),
+    ) -> State:
         """The state that `_packed_state` packed."""
-        return unpack_state(manifest, arrays, self._learned_types)
+        return unpack_state(manifest, arrays, self._learned_types, shared)
 
     # ------------------------------------------------------------------ hooks
+
+    def _ask(
+        self, state: State, users: Any, history: Any
+    ) -> tuple[Sequence[Any] | np.ndarray, Query, np.ndarray]:
+        """What the rows of a request are called, the request, and which rows can be answered."""
+        return make_query(state, users, history)
 
     def _fit(self, shop: Interactions, sides: SideTables) -> Any:
         """Learn: interactions, and the side tables given, to the model's dataclass."""
@@ -586,10 +587,11 @@ class BaseRecommender(StatefulEstimator[State]):
         )
         return found
 
-    def _explain(
-        self, state: State, query: Query, item: int
-    ) -> tuple[list[str], list[Any], np.ndarray]:
-        """Kinds, reasons and contributions of one item's score for the one row of a query."""
+    def _explain(self, state: State, query: Query, item: int) -> Explained:
+        """Kinds, reasons and contributions of one item's score for the one row of a query.
+
+        A composition returns the names of the parts too.
+        """
         raise NotImplementedError(f"{type(self).__name__} does not explain its scores.")
 
     def _values(self) -> Literal["weight", "rating"]:
@@ -639,7 +641,7 @@ class BaseRecommender(StatefulEstimator[State]):
         return state.interactions.n_items
 
 
-def _miss_items(name: str, from_table: bool) -> None:
+def miss_items(name: str, from_table: bool) -> None:
     """Refuse events without an items table; a matrix, which has no texts, gets a warning."""
     message = (
         f"{name} learns from what the items are: pass a table with item_id and texts or "
@@ -647,7 +649,7 @@ def _miss_items(name: str, from_table: bool) -> None:
     )
     if from_table:
         raise DataError(f"{message}; got items=None.")
-    warnings.warn(f"{message}. Without it everybody gets what sells.", UserWarning, stacklevel=4)
+    warnings.warn(f"{message}. Without it everybody gets what sells.", UserWarning, stacklevel=5)
 
 
 def load(path: str | PathLike[str], *, verify: bool = False, mmap: bool = False) -> Any:

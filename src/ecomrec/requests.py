@@ -17,9 +17,12 @@ from ecomrec.state import Query, State
 
 
 def make_query(
-    state: State, users: Any, history: Any
+    state: State, users: Any, history: Any, *, quiet: bool = False
 ) -> tuple[Sequence[Any] | np.ndarray, Query, np.ndarray]:
-    """What the rows of a request are called, the request, and which rows can be answered."""
+    """What the rows of a request are called, the request, and which rows can be answered.
+
+    Unless `quiet`, there is a warning if items of a history are not known.
+    """
     shop = state.interactions
     if users is None and history is None:
         raise ValueError("recommend needs users, history, or both; got neither.")
@@ -30,7 +33,7 @@ def make_query(
     if history is None:
         query = Query(rows, stored_profiles(shop, rows), True)
         return keys, query, rows >= 0
-    found, given = read_histories(history, shop, None if users is None else keys)
+    found, given = read_histories(history, shop, None if users is None else keys, quiet)
     if users is None:
         keys, rows = found, np.full(len(found), -1, dtype=np.int64)
         profiles = given
@@ -156,4 +159,34 @@ def rows_alone(shop: Interactions, rows: np.ndarray, axis: str) -> Query:
 
 def slice_query(query: Query, rows: slice) -> Query:
     """Return the part of a query that asks for some of its rows."""
-    return Query(query.users[rows], query.profiles.part(rows), query.as_stored)
+    views = query.views
+    if views is not None:
+        views = {key: profiles.part(rows) for key, profiles in views.items()}
+    return Query(query.users[rows], query.profiles.part(rows), query.as_stored, views)
+
+
+def taken(query: Query, mask: ranking.Mask, rows: np.ndarray) -> tuple[Query, ranking.Mask]:
+    """Return some rows of a request."""
+    views = query.views
+    if views is not None:
+        views = {key: _some(profiles, rows) for key, profiles in views.items()}
+    asked = Query(query.users[rows], _some(query.profiles, rows), query.as_stored, views)
+    at, where = _gathered(mask.excluded_at, rows)
+    mask = mask._replace(excluded=mask.excluded[where], excluded_at=at)
+    if len(mask.candidate_at):
+        at, where = _gathered(mask.candidate_at, rows)
+        mask = mask._replace(candidates=mask.candidates[where], candidate_at=at)
+    return asked, mask
+
+
+def _some(profiles: Profiles, rows: np.ndarray) -> Profiles:
+    at, where = _gathered(profiles.indptr, rows)
+    return Profiles(at, profiles.items[where], profiles.weights[where])
+
+
+def _gathered(indptr: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Offsets of some rows laid end to end, and where their entries are."""
+    lengths = np.diff(indptr)[rows]
+    at = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
+    where = np.repeat(indptr[rows] - at[:-1], lengths) + np.arange(at[-1])
+    return at, where

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import timedelta
 from importlib import import_module
@@ -69,11 +70,14 @@ class Query(NamedTuple):
         The items and weights to answer from.
     as_stored : bool
         The profiles are just what is stored for `users`.
+    views : dict or None
+        The same profiles as interactions of another kind and half-life count them, by these two.
     """
 
     users: np.ndarray
     profiles: Profiles
     as_stored: bool
+    views: dict[tuple[str, float], Profiles] | None = None
 
 
 def pack_parameter(value: Any) -> Any:
@@ -91,17 +95,30 @@ def pack_parameter(value: Any) -> Any:
         changed = {key: v for key, v in given.items() if not _same(v, defaults[key])}
         params = {key: pack_parameter(v) for key, v in sorted(changed.items())}
         return {"component": [name, params]}
+    if isinstance(value, (list, tuple)) and _holds_estimators(value):
+        return {type(value).__name__: [pack_parameter(v) for v in value], "of": "parts"}
     return persistence.pack_value(value)
 
 
 def unpack_parameter(value: Any) -> Any:
     """Return the parameter that `pack_parameter` packed."""
+    if isinstance(value, dict) and value.get("of") == "parts":
+        kind = list if "list" in value else tuple
+        return kind(unpack_parameter(v) for v in value[kind.__name__])
     if not isinstance(value, dict) or list(value) != ["component"]:
         return persistence.unpack_value(value)
     name, params = value["component"]
     if name not in _PARAMETERS:
         raise FileFormatError(f"it holds a {name!r}, which is none of {sorted(_PARAMETERS)}")
     return _component(name)(**{key: unpack_parameter(v) for key, v in params.items()})
+
+
+def _holds_estimators(values: Sequence[Any]) -> bool:
+    """Whether a list, or one inside it, has an estimator."""
+    return any(
+        _holds_estimators(v) if isinstance(v, (list, tuple)) else hasattr(v, "get_params")
+        for v in values
+    )
 
 
 def _component(name: str) -> type[Any]:
@@ -113,16 +130,36 @@ def _same(one: Any, other: Any) -> bool:
     return type(one) is type(other) and bool(one is other or one == other)
 
 
-def pack_state(state: State) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Return a state as a manifest of JSON values, and named arrays."""
-    shop = state.interactions
-    names = ("kind", "half_life", "reference", "newest", "timed")
+def pack_state(
+    state: State, shared: Sequence[Interactions] = ()
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Return a state as a manifest of JSON values, and named arrays.
+
+    Interactions that are `shared` with what was packed before are named by number.
+    """
     manifest: dict[str, Any] = {
-        "user_kind": shop.users.kind,
-        "item_kind": shop.items.kind,
-        "shop": {name: persistence.pack_value(getattr(shop, name)) for name in names},
         "from_table": state.from_table,
         "learned_type": type(state.learned).__name__,
+    }
+    manifest["learned"], arrays = pack_fields(state.learned)
+    if state.available is not None:
+        arrays["available"] = state.available
+    manifest["shop"], parts = pack_shop(state.interactions, shared)
+    return manifest, arrays | parts
+
+
+def pack_shop(
+    shop: Interactions, shared: Sequence[Interactions]
+) -> tuple[dict[str, Any] | int, dict[str, np.ndarray]]:
+    """Return interactions as a manifest and arrays, or their number among those shared."""
+    for number, other in enumerate(shared):
+        if other is shop:
+            return number, {}
+    names = ("kind", "half_life", "reference", "newest", "timed")
+    manifest = {
+        "user_kind": shop.users.kind,
+        "item_kind": shop.items.kind,
+        **{name: persistence.pack_value(getattr(shop, name)) for name in names},
     }
     indptr, columns = shop.by_user.to_csr()
     arrays = {
@@ -131,14 +168,9 @@ def pack_state(state: State) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         "shop.indptr": indptr,
         **{f"shop.{number}": values for number, values in enumerate(columns)},
     }
-    optional = {
-        "available": state.available,
-        "listed_users": shop.listed_users,
-        "listed_items": shop.listed_items,
-    }
+    optional = {"listed_users": shop.listed_users, "listed_items": shop.listed_items}
     arrays.update({name: values for name, values in optional.items() if values is not None})
-    manifest["learned"], parts = pack_fields(state.learned)
-    return manifest, arrays | parts
+    return manifest, arrays
 
 
 def pack_fields(
@@ -167,24 +199,40 @@ def pack_fields(
 
 
 def unpack_state(
-    manifest: dict[str, Any], arrays: dict[str, np.ndarray], learned_types: tuple[type, ...]
+    manifest: dict[str, Any],
+    arrays: dict[str, np.ndarray],
+    learned_types: tuple[type, ...],
+    shared: Sequence[Interactions] = (),
 ) -> State:
     """Return the state that `pack_state` packed; it may have learned any of the types given."""
     learned_type = {kind.__name__: kind for kind in learned_types}[manifest["learned_type"]]
-    users = persistence.unpack_ids("users", arrays, manifest["user_kind"])
-    items = persistence.unpack_ids("items", arrays, manifest["item_kind"])
-    values = {name: persistence.unpack_value(v) for name, v in manifest["shop"].items()}
+    shop = unpack_shop(manifest["shop"], arrays, shared)
+    learned = unpack_fields(manifest["learned"], arrays, learned_type, shop)
+    return State(shop, learned, arrays.get("available"), bool(manifest["from_table"]))
+
+
+def unpack_shop(
+    packed: dict[str, Any] | int, arrays: dict[str, np.ndarray], shared: Sequence[Interactions]
+) -> Interactions:
+    """Return the interactions of a packed state."""
+    if isinstance(packed, int):
+        if not 0 <= packed < len(shared):
+            raise FileFormatError("it refers to interactions that it does not hold.")
+        return shared[packed]
+    values = dict(packed)
+    user_kind, item_kind = values.pop("user_kind"), values.pop("item_kind")
+    users = persistence.unpack_ids("users", arrays, user_kind)
+    items = persistence.unpack_ids("items", arrays, item_kind)
     shop = Interactions(
-        IdMap(users, manifest["user_kind"]),
-        IdMap(items, manifest["item_kind"]),
+        IdMap(users, user_kind),
+        IdMap(items, item_kind),
         _unpack_rows("shop", arrays, sum(name.startswith("shop.") for name in arrays) - 1),
         listed_users=arrays.get("listed_users"),
         listed_items=arrays.get("listed_items"),
-        **values,
+        **{name: persistence.unpack_value(v) for name, v in values.items()},
     )
     _check_rows(shop.by_user, shop.n_users, shop.n_items)
-    learned = unpack_fields(manifest["learned"], arrays, learned_type, shop)
-    return State(shop, learned, arrays.get("available"), bool(manifest["from_table"]))
+    return shop
 
 
 def unpack_fields(

@@ -249,7 +249,7 @@ def test_added_items_are_found_at_once(model):
     assert ids(model.recommend(["g"], 1, query="gold rug")) == ["gold-rug"]
     assert ids(model.recommend(["g"], 9, query="gold")) == ["gold-rug"]
     assert model.index_.item_ids_.tolist() == model.item_ids_.tolist()
-    assert old.learned.index.search("gold").items[0, 0] is None
+    assert old.learned.own.search("gold").items[0, 0] is None
     model.refresh()
     both = EVENTS.iloc[:0].__class__(
         pd.concat([EVENTS, pd.DataFrame({"user_id": ["g"], "item_id": ["red-mug"]})])
@@ -303,7 +303,9 @@ def test_damaged_files_are_refused(model, tmp_path):
     path = tmp_path / "shop.ecomrec"
     model.save(path)
     manifest, arrays = persistence.read(path)
-    persistence.write(path, manifest, arrays | {"postings.sizes": arrays["postings.sizes"][1:]})
+    persistence.write(
+        path, manifest, arrays | {"index/postings.sizes": arrays["index/postings.sizes"][1:]}
+    )
     with pytest.raises(FileFormatError):
         ecomrec.load(path)
     assert isinstance(clone(model), PersonalSearch)

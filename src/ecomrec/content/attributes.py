@@ -125,9 +125,9 @@ class AttributeRecommender(FeatureModel):
     Recommendations: 1 rows, 2 places
       'ann': 2 0.854, 4 0.25
     >>> model.explain("ann", 2)
-            kind       reason  contribution
-    0  attribute  brand: Acme      0.500000
-    1  attribute    tags: mug      0.353553
+                       part       kind       reason  contribution
+    0  AttributeRecommender  attribute  brand: Acme      0.500000
+    1  AttributeRecommender  attribute    tags: mug      0.353553
     """
 
     _learned_types: ClassVar[tuple[type, ...]] = (Attributes,)

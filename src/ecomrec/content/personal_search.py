@@ -12,19 +12,12 @@ from ecomrec.base import BaseRecommender, Query, Recommendations, State, Unknown
 from ecomrec.content._blend import blend
 from ecomrec.content._composite import IndexedRecommender
 from ecomrec.content._queries import Reader, find, parts_of, read_queries
-from ecomrec.content._requests import (
-    SearchRecommendations,
-    cut,
-    one_each,
-    taken,
-    users_of,
-    visitors,
-)
+from ecomrec.content._requests import SearchRecommendations, nobody, one_each, users_of
 from ecomrec.content.search import SearchIndex
 from ecomrec.data.tables import require_columns, to_frame
 from ecomrec.exceptions import DataError
 from ecomrec.kernels import ranking
-from ecomrec.requests import SKIP, make_mask, make_query, raise_unknown
+from ecomrec.requests import SKIP, make_mask, raise_unknown, slice_query, taken
 
 # So many hits are put in order at a time.
 _BLOCK_HITS = 1_000_000
@@ -65,6 +58,8 @@ class PersonalSearch(IndexedRecommender):
         The fitted index; it holds all known items.
     recommender_ : BaseRecommender
         The fitted recommender.
+    parts_ : Bunch
+        The same by name, as every recommender that is made of others has it.
     n_features_in_ : int
         Number of items, on models fitted on a matrix.
     forget_exact_ : bool
@@ -191,7 +186,7 @@ class PersonalSearch(IndexedRecommender):
         if unknown not in ("raise", "skip"):
             raise ValueError(f"unknown must be 'raise' or 'skip'; got {unknown!r}.")
         texts = read_queries(query)
-        keys, asked, known = visitors(state, users, history, texts)
+        keys, asked, known = self._visitors(state, users, history, texts)
         texts = one_each(texts, len(known), isinstance(query, str))
         silent = np.array([not text.strip() for text in texts], dtype=bool)
         if not known[silent].all() and unknown == "raise":
@@ -203,7 +198,7 @@ class PersonalSearch(IndexedRecommender):
         items = np.full((len(texts), k), -1, dtype=np.int32)
         scores = np.full((len(texts), k), np.nan, dtype=np.float32)
         for rows in self._blocks(len(texts)):
-            part = Query(*cut(asked, rows))
+            part = slice_query(asked, rows)
             hits, relevance = self._hits(state, texts[rows], ranking.slice_mask(open_mask, rows))
             shown = ranking.slice_mask(mask, rows)
             self._put_in_order(state, part, hits, relevance, shown, items[rows], scores[rows])
@@ -233,8 +228,8 @@ class PersonalSearch(IndexedRecommender):
         Returns
         -------
         pandas.DataFrame
-            Columns `kind`, `reason` and `contribution`, largest first; the contributions add up to
-            the score. Kind "query": a word of the query, with the field that holds it;
+            Columns `part`, `kind`, `reason` and `contribution`, largest first; the contributions
+            add up to the score. Kind "query": a word of the query, with the field that holds it;
             "popularity"; others are those of the recommender, in proportion to what they make of
             its score.
 
@@ -254,7 +249,7 @@ class PersonalSearch(IndexedRecommender):
         if row < 0:
             raise_unknown([item], np.zeros(1, dtype=bool))
         users, histories = (None if v is None else [v] for v in (user, history))
-        _, asked, _ = visitors(state, users, histories, texts)
+        _, asked, _ = self._visitors(state, users, histories, texts)
         self._freshen(state, asked)
         mask = make_mask(state, asked, None, None, False)
         hits, relevance = self._hits(state, texts, mask)
@@ -266,7 +261,7 @@ class PersonalSearch(IndexedRecommender):
             )
         person = self._person(state, asked, hits)[0]
         parts = blend(relevance[0], person, users_of(state, hits[0]), self.weight)
-        said = parts_of(state.learned.index._state.postings, texts[0], self._reader(state), row)
+        said = parts_of(state.learned.own._state.postings, texts[0], self._reader(state), row)
         shares = said.contributions / said.contributions.sum()
         kinds = ["query"] * len(shares)
         reasons: list[Any] = [
@@ -274,8 +269,8 @@ class PersonalSearch(IndexedRecommender):
         ]
         values = [shares * parts.query[at[0]]]
         if parts.person[at[0]] > 0:
-            inner = state.learned.recommender
-            more, why, amounts = inner._explain(inner._state, asked, row)
+            inner = state.learned.parts[0]
+            more, why, amounts, *_ = inner._explain(inner._state, asked, row)
             kinds += more
             reasons += why
             shares = np.asarray(amounts, dtype=np.float64) / np.sum(amounts)
@@ -285,7 +280,12 @@ class PersonalSearch(IndexedRecommender):
             reasons.append(None)
             values.append(parts.popularity[at])
         table = pd.DataFrame(
-            {"kind": kinds, "reason": reasons, "contribution": np.concatenate(values)}
+            {
+                "part": type(self).__name__,
+                "kind": kinds,
+                "reason": reasons,
+                "contribution": np.concatenate(values),
+            }
         )
         order = np.argsort(-np.abs(table["contribution"].to_numpy()), kind="stable")
         return table.iloc[order].reset_index(drop=True)
@@ -320,11 +320,11 @@ class PersonalSearch(IndexedRecommender):
             raise ValueError(f"weights must be numbers from 0 to 1; got {weights!r}.")
         texts = read_queries(frame["query"].to_list())
         wanted = state.interactions.items.rows(frame["item_id"].to_list())
-        _, asked, _ = make_query(state, frame["user_id"].to_list(), None)
+        _, asked, _ = self._ask(state, frame["user_id"].to_list(), None)
         self._freshen(state, asked)
         gains = np.zeros(len(tried))
         for rows in self._blocks(len(texts)):
-            part = Query(*cut(asked, rows))
+            part = slice_query(asked, rows)
             mask = make_mask(state, part, None, None, False)
             hits, relevance = self._hits(state, texts[rows], mask)
             person = self._person(state, part, hits)
@@ -344,6 +344,14 @@ class PersonalSearch(IndexedRecommender):
         return table
 
     # ------------------------------------------------------------------ inside
+
+    def _visitors(
+        self, state: State, users: Any, history: Any, texts: list[str]
+    ) -> tuple[Sequence[Any] | np.ndarray, Query, np.ndarray]:
+        """Who asks; strangers called by their queries if nobody is named."""
+        if users is not None or history is not None:
+            return self._ask(state, users, history)
+        return texts, nobody(len(texts)), np.zeros(len(texts), dtype=bool)
 
     def _blocks(self, n: int) -> Iterator[slice]:
         """Rows whose hits fit into memory together."""
@@ -381,14 +389,14 @@ class PersonalSearch(IndexedRecommender):
         self, state: State, texts: list[str], mask: ranking.Mask
     ) -> tuple[np.ndarray, np.ndarray]:
         """Rows and scores of what the index finds, best first, -1 and NaN behind the last."""
-        index: SearchIndex = state.learned.index
+        index: SearchIndex = state.learned.own
         k = min(self.n_candidates, state.interactions.n_items)
         postings = index._state.postings
         return find(postings, texts, self._reader(state), k, mask, index.n_jobs)
 
     def _person(self, state: State, asked: Query, hits: np.ndarray) -> np.ndarray:
         """The recommender's scores of the hits; NaN without evidence."""
-        inner: BaseRecommender = state.learned.recommender
+        inner: BaseRecommender = state.learned.parts[0]
         n, width = hits.shape
         lengths = np.count_nonzero(hits >= 0, axis=1)
         inside = hits >= 0
@@ -424,5 +432,5 @@ class PersonalSearch(IndexedRecommender):
         items[rows], scores[rows] = found, values
 
     def _reader(self, state: State) -> Reader:
-        index: SearchIndex = state.learned.index
+        index: SearchIndex = state.learned.own
         return index._reader()

@@ -150,8 +150,8 @@ class TfidfRecommender(FeatureModel):
     Recommendations: 1 rows, 2 places
       'ann': 3 0.438, 2 0.344
     >>> model.explain("ann", 3)
-       kind reason  contribution
-    0  word    mug      0.437791
+                   part  kind reason  contribution
+    0  TfidfRecommender  word    mug      0.437791
     """
 
     _param_rules: ClassVar[Mapping[str, Rule]] = {

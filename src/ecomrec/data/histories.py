@@ -78,7 +78,10 @@ def stored_profiles(shop: Interactions, rows: np.ndarray) -> Profiles:
 
 
 def read_histories(
-    history: Any, shop: Interactions, keys: Sequence[Any] | np.ndarray | None
+    history: Any,
+    shop: Interactions,
+    keys: Sequence[Any] | np.ndarray | None,
+    quiet: bool = False,
 ) -> tuple[Sequence[Any] | np.ndarray, Profiles]:
     """Read lists of item ids, or a table with `fit`'s columns.
 
@@ -88,6 +91,8 @@ def read_histories(
     shop : Interactions
     keys : sequence or None
         User ids that the rows belong to; None: the rows of the history are the request.
+    quiet : bool
+        No warning about items that are not known.
 
     Returns
     -------
@@ -96,7 +101,7 @@ def read_histories(
     profiles : Profiles
     """
     if is_table(history):
-        return _read_table(history, shop, keys)
+        return _read_table(history, shop, keys, quiet)
     if isinstance(history, (str, bytes)) or not hasattr(history, "__iter__"):
         raise DataError(
             "history must be a list of sequences of item ids, such as [['sku1', 'sku3']], or a "
@@ -111,7 +116,7 @@ def read_histories(
     flat = [item for visit in visits for item in visit]
     rows = np.repeat(np.arange(len(visits)), lengths)
     items = shop.items.rows(flat)
-    known = _known(items, 5)
+    known = items >= 0 if quiet else _known(items, 6)
     value = float(shop.data.max(initial=1.0)) if shop.kind == "rating" else 1.0
     weights = np.full(len(items), value)[known]
     profiles = _assembled(rows[known], items[known], weights, len(visits), _NO_TIMES, shop.kind)
@@ -119,7 +124,7 @@ def read_histories(
 
 
 def _read_table(
-    history: Any, shop: Interactions, keys: Sequence[Any] | np.ndarray | None
+    history: Any, shop: Interactions, keys: Sequence[Any] | np.ndarray | None, quiet: bool
 ) -> tuple[Sequence[Any] | np.ndarray, Profiles]:
     import pandas as pd
 
@@ -139,7 +144,7 @@ def _read_table(
             )
         found = keys
     items = shop.items.rows(np.asarray(events.items))
-    known = _known(items, 6)
+    known = items >= 0 if quiet else _known(items, 7)
     weights = np.ones(len(items)) if events.values is None else events.values
     times = _NO_TIMES if events.times is None else events.times[known]
     if np.isfinite(shop.half_life) and events.times is not None:

@@ -140,7 +140,7 @@ def check_explanation_adds_up(model: BaseRecommender) -> None:
             if score == 0 and rates:
                 continue
             table = fitted.explain(user, item)
-            assert list(table.columns) == ["kind", "reason", "contribution"]
+            assert list(table.columns) == ["part", "kind", "reason", "contribution"]
             if score < 0 and table.empty:
                 continue  # without evidence, shown behind scores that are negative
             parts = table["contribution"].abs().to_numpy()

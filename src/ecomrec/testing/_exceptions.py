@@ -5,10 +5,12 @@ from __future__ import annotations
 import inspect
 
 from ecomrec.base import BaseRecommender
+from ecomrec.composite import CompositeRecommender, WrappingRecommender
 
 # A name in brackets limits an exception to models on which that parameter is not at its default.
 _FROZEN = "averages over the whole shop stay as they were until refresh()"
 _STAY = {"check_partial_fit_equals_fit": "weights between items stay as they were until refresh()"}
+_NO_ACCOUNT = "a visitor without an account has no friends"
 EXCEPTIONS: dict[str, dict[str, str]] = {
     "EASE": _STAY,
     "GraphFilter": _STAY,
@@ -31,6 +33,13 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
         "check_partial_fit_equals_fit": "what texts and events taught stays until refresh()",
     },
     "Item2Vec": {"check_partial_fit_equals_fit": "items known at the fit stay until refresh()"},
+    "Friends": {
+        "check_history_equals_stored_user": _NO_ACCOUNT,
+        "check_history_joins_stored_events": _NO_ACCOUNT,
+        "check_explaining_strangers_is_refused": _NO_ACCOUNT,
+        "check_beats_popularity": "nobody knows who knows whom in that shop",
+    },
+    "Nearby": {"check_beats_popularity": "nobody knows where that shop is"},
     "Item2Vec(window)": {
         "check_half_life_forgets_slowly": "the order of time decides who stands beside whom",
     },
@@ -66,6 +75,10 @@ def exceptions_for(model: BaseRecommender) -> dict[str, str]:
     for parameter, value in model.get_params(deep=False).items():
         if value != defaults[parameter].default:
             found.update(EXCEPTIONS.get(f"{name}({parameter})", {}))
-    if hasattr(model, "_inner"):  # a composite keeps and breaks the promises of its recommender
-        found.update(exceptions_for(model._inner()))
+    if isinstance(model, WrappingRecommender):  # it keeps and breaks the promises of its part
+        found = exceptions_for(model._parts()[0][1]) | found
+    elif isinstance(model, CompositeRecommender):
+        grows = "check_partial_fit_equals_fit"
+        for _, part in model._parts():
+            found = {k: v for k, v in exceptions_for(part).items() if k == grows} | found
     return found

@@ -182,7 +182,7 @@ def check_history_joins_stored_events(model: BaseRecommender) -> None:
         visitor = fitted.recommend(history=pd.concat([own, now], ignore_index=True), k=k)
         assert_same_answers(both, visitor, what=f"{user!r} who did more and a visitor who did all")
 
-    timed = True if traits.rates else None
+    timed = True if traits.values == "rating" else None
     for_all(
         holds,
         logs(model, timestamps=timed),

@@ -22,7 +22,15 @@ from ecomrec.testing._answers import (
     saved_bytes,
 )
 from ecomrec.testing._checks import check, for_all
-from ecomrec.testing._logs import Log, Traits, described, logs, shop_log, traits_of
+from ecomrec.testing._logs import (
+    Log,
+    Traits,
+    befriended,
+    described,
+    logs,
+    shop_log,
+    traits_of,
+)
 
 
 def takes_matrix(traits: Traits) -> bool:
@@ -102,11 +110,14 @@ def check_same_seed_same_answer(model: BaseRecommender) -> None:
     # Enough work for several threads to get a share.
     shop = make_shop(400, 150, 6000, columns=("user_id", "item_id", "timestamp"), ids="string")
     events = shop.events
-    if traits.rates:
+    if traits.values == "rating":
         events = events.assign(rating=1.0 + np.arange(len(events)) % 5)
     users = None
     if traits.group is not None:
         users = shop.users.rename(columns={"country": traits.group})
+    if traits.reads_friends:
+        lists = befriended(shop.users["user_id"])["friends"]
+        users = (shop.users[["user_id"]] if users is None else users).assign(friends=lists)
     if "random_state" in traits.params:
         model = clone(model).set_params(random_state=7)
     items = described(model, shop.items[["item_id"]]) if traits.reads_items else None
@@ -128,19 +139,18 @@ def check_same_seed_same_answer(model: BaseRecommender) -> None:
 @check(takes_matrix)
 def check_matrix_equals_interactions(model: BaseRecommender) -> None:
     """CSR, CSC, COO, dense, `Interactions` and a table of positions give the same answers."""
-    values = "rating" if traits_of(model).rates else "weight"
+    values = traits_of(model).values
 
     def holds(numbers: list[list[float]]) -> None:
         dense = np.array(numbers)
         csr = sp.csr_array(dense)
         expected = everything(clone(model).fit(csr))
-        kind = "rating" if values == "rating" else "weight"
         forms = {
             "CSC": sp.csc_array(csr),
             "COO": sp.coo_array(csr),
             "a SciPy matrix": sp.csr_matrix(csr),
             "dense": dense,
-            "Interactions": Interactions.from_matrix(csr, values=kind),
+            "Interactions": Interactions.from_matrix(csr, values=values),
         }
         for name, form in forms.items():
             assert_equal_bits(expected, everything(clone(model).fit(form)), f"CSR and {name}")
@@ -200,7 +210,7 @@ def check_duplicate_events_add_up(model: BaseRecommender) -> None:
         twice = Log(both.reset_index(drop=True), log.items, log.users)
         assert_same_models(one.fit(model), twice.fit(model), "new ratings and old ones with them")
 
-    if traits_of(model).rates:
+    if traits_of(model).values == "rating":
         for_all(replace, logs(model, timestamps=True))
     else:
         for_all(add, logs(model, values="weight"))
@@ -210,7 +220,7 @@ def check_duplicate_events_add_up(model: BaseRecommender) -> None:
 def check_y_is_the_strength(model: BaseRecommender) -> None:
     """`y` stands for the value column and wins over it; the other column may stand in."""
     log = shop_log(model)
-    name = "rating" if traits_of(model).rates else "weight"
+    name = traits_of(model).values
     other = "weight" if name == "rating" else "rating"
     expected = everything(log.fit(model))
     strength = log.events[name].to_numpy()

@@ -67,7 +67,7 @@ def _hostile(events: pd.DataFrame, value: str) -> dict[str, tuple[Any, str]]:
 def check_hostile_tables_are_refused(model: BaseRecommender) -> None:
     """A table that cannot be meant is refused by name, and the model stays as it was."""
     log = shop_log(model)
-    value = "rating" if traits_of(model).rates else "weight"
+    value = traits_of(model).values
     fitted = log.fit(model)
     before = everything(fitted)
     for name, (table, message) in _hostile(log.events, value).items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from hypothesis import strategies as st
@@ -25,11 +25,15 @@ _TITLES = (
 )  # fmt: skip
 _CATEGORIES = ("kitchen", "garden", "drinks", None)
 _PRICES = (1.0, 2.5, 2.5, 9.99, 120.0, None)
+_LATITUDES, _LONGITUDES = (52.5, 52.5, 52.53, -33.9, None), (13.4, 13.4, 13.44, None)
 _DESCRIBED: dict[str, tuple[Any, ...]] = {
     "title": _TITLES,
     "category": _CATEGORIES,
     "price": _PRICES,
+    "lat": _LATITUDES,
+    "lon": _LONGITUDES,
 }
+_NUMBERS = ("price", "lat", "lon")
 
 
 @dataclass(frozen=True)
@@ -40,20 +44,26 @@ class Traits:
     ----------
     rates : bool
         Predicts ratings rather than scores to rank by.
+    values : {"weight", "rating"}
+        What it must be given: ratings if it or a part of it learns them.
     decays : bool
         Has a half-life, so it needs timestamps.
     group : str or None
         Column of the users table that it needs.
     reads_items : bool
         Needs an items table with texts and attributes.
+    reads_friends : bool
+        Needs a users table with lists of friends.
     explains, forgets_exactly : bool
     params : frozenset of str
     """
 
     rates: bool
+    values: Literal["weight", "rating"]
     decays: bool
     group: str | None
     reads_items: bool
+    reads_friends: bool
     explains: bool
     forgets_exactly: bool
     params: frozenset[str]
@@ -61,16 +71,20 @@ class Traits:
     @property
     def takes_matrix(self) -> bool:
         """Whether a bare matrix is enough to fit it."""
-        return not self.decays and self.group is None and not self.reads_items
+        plain = self.group is None and not self.reads_friends
+        return plain and not self.decays and not self.reads_items
 
 
 def traits_of(model: BaseRecommender) -> Traits:
     """Read what a model can do from its parameters and methods."""
+    rates = model._values() == "rating"
     return Traits(
-        rates=model._values() == "rating",
+        rates=rates,
+        values="rating" if rates or model._reads_ratings else "weight",
         decays=getattr(model, "half_life", None) is not None,
         group=getattr(model, "group", None),
         reads_items=model._reads_items,
+        reads_friends=bool(getattr(model, "_reads_friends", False)),
         explains=type(model)._explain is not BaseRecommender._explain,
         forgets_exactly=bool(getattr(model, "forget_exact_", False)),
         params=frozenset(model.get_params(deep=False)),
@@ -165,6 +179,9 @@ class Log:
             if table is not None:
                 stays = ~table[column].isin(list(gone))
                 left = replace(left, **{name: table[stays].reset_index(drop=True)})
+        if left.users is not None and "friends" in left.users:
+            lists = [[one for one in some if one not in users] for some in left.users["friends"]]
+            left = replace(left, users=left.users.assign(friends=pd_objects(lists)))
         return left
 
 
@@ -184,7 +201,7 @@ def logs(
 ) -> st.SearchStrategy[Log]:
     """Strategy for logs that a model can be fitted on; None leaves a choice to chance."""
     traits = traits_of(model)
-    if traits.rates:
+    if traits.values == "rating":
         values = "rating"
     if traits.decays:
         timestamps = True
@@ -222,10 +239,14 @@ def _logs(
         if traits.reads_items:
             for name, choices in _DESCRIBED.items():
                 items[name] = [draw(st.sampled_from(choices)) for _ in range(len(items))]
-                items[name] = items[name].astype(float if name == "price" else object)
+                items[name] = items[name].astype(float if name in _NUMBERS else object)
     group = traits.group
-    if tables or group is not None:
+    if tables or group is not None or traits.reads_friends:
         users = _side(draw, kind, "user_id", 8)
+        if traits.reads_friends:
+            # Friends are in the table: who is only named by others may go unnoticed, and return.
+            some = st.lists(st.sampled_from(users["user_id"].tolist()), max_size=4)
+            users["friends"] = pd_objects([draw(some) for _ in range(len(users))])
         if group is not None:
             chosen = draw(st.lists(st.integers(0, 2), min_size=len(users), max_size=len(users)))
             users[group] = pd.Series([_GROUPS[place] for place in chosen], dtype=object)
@@ -251,18 +272,36 @@ def shop_log(model: BaseRecommender, *, ids: str = "str", n_users: int = 12) -> 
         "item_id": strategies.labels(ids, "i", item.tolist()),
     }
     strength = 1.0 + (user * 3 + item * 5) % 5
-    columns["rating" if traits.rates else "weight"] = strength
+    columns[traits.values] = strength
     if traits.decays:
         columns["timestamp"] = strategies.START + ((user + item) % 9).astype("timedelta64[D]")
     items = pd.DataFrame({"item_id": strategies.labels(ids, "i", range(n_users))})
     users = None
+    known = strategies.labels(ids, "u", range(n_users))
     if traits.group is not None:
-        known = strategies.labels(ids, "u", range(n_users))
         places = [_GROUPS[n % 3] for n in range(n_users)]
         users = pd.DataFrame({"user_id": known, traits.group: pd.Series(places, dtype=object)})
+    if traits.reads_friends:
+        users = befriended(known) if users is None else users.assign(**befriended(known))
     return Log(
         pd.DataFrame(columns), described(model, items) if traits.reads_items else None, users
     )
+
+
+def befriended(user_ids: Any) -> pd.DataFrame:
+    """Return a users table in which everybody is the friend of the second and third next."""
+    import pandas as pd
+
+    ids = list(user_ids)
+    lists = [[ids[(n + step) % len(ids)] for step in (2, 3)] for n in range(len(ids))]
+    return pd.DataFrame({"user_id": ids, "friends": pd_objects(lists)})
+
+
+def pd_objects(values: list[Any]) -> pd.Series:
+    """Return a column of Python objects, whatever they are."""
+    import pandas as pd
+
+    return pd.Series(values, dtype=object)
 
 
 def described(model: BaseRecommender, items: pd.DataFrame) -> pd.DataFrame:
@@ -277,4 +316,6 @@ def described(model: BaseRecommender, items: pd.DataFrame) -> pd.DataFrame:
         title=[f"thing{n // 3} kind{n % 4} of the shop" for n in numbers],
         category=[f"category{n // 4}" for n in numbers],
         price=[1.0 + n for n in numbers],
+        lat=[52.5 + n / 100 for n in numbers],
+        lon=13.4,
     )

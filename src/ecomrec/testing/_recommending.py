@@ -77,7 +77,7 @@ def check_rows_are_full_while_items_are_eligible(model: BaseRecommender) -> None
 @check()
 def check_items_without_evidence_come_by_popularity(model: BaseRecommender) -> None:
     """Behind the items with evidence come the others, at score 0, by their number of users."""
-    values: Any = "rating" if traits_of(model).rates else "weight"
+    values = traits_of(model).values
 
     def holds(log: Log) -> None:
         fitted = log.fit(model)
@@ -280,12 +280,17 @@ def check_recovers_checkerboard(model: BaseRecommender) -> None:
     users = None
     if traits.group is not None:
         users = pd.DataFrame({"user_id": held_out["user_id"], traits.group: "all"})
+    if traits.reads_friends:
+        number = held_out["user_id"]
+        users = pd.DataFrame({"user_id": number}) if users is None else users
+        users["friends"] = [number[number % 2 == one % 2].tolist() for one in number]
     items = None
     if traits.reads_items:
         number = held_out["item_id"]
         words = np.where(number % 2 == 0, "even", "odd")
         items = pd.DataFrame({"item_id": number, "title": words, "category": words})
         items["price"] = number % 2 + 1.0
+        items["lat"], items["lon"] = items["price"], 0.0
     fitted = Log(events, items, users).fit(model)
     found = fitted.recommend(held_out["user_id"], k=1).items[:, 0]
     right = int((found == held_out["item_id"].to_numpy()).sum())

@@ -83,7 +83,7 @@ def check_partial_fit_on_unfitted_is_fit(model: BaseRecommender) -> None:
     expected = everything(log.fit(model))
     started = clone(model).partial_fit(log.events, **log.sides)
     assert_equal_bits(expected, everything(started), "fit and a first partial_fit")
-    values = "rating" if traits_of(model).rates else "weight"
+    values = traits_of(model).values
     half_life = getattr(model, "half_life", None)
     first, later = log.split(20)
     shops = [
@@ -99,7 +99,7 @@ def check_partial_fit_takes_matrices(model: BaseRecommender) -> None:
     """A matrix adds to a model that was fitted on one; to one fitted on a table it does not."""
     rng = np.random.default_rng(3)
     one, other = rng.integers(0, 3, size=(2, 7, 6)) * 1.0
-    if traits_of(model).rates:
+    if traits_of(model).values == "rating":
         other[one > 0] = 0
     grown = clone(model).fit(one).partial_fit(other).refresh()
     assert_same_models(clone(model).fit(one + other), grown, "a sum of matrices and its parts")

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from copy import copy
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from os import PathLike
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 
 from ecomrec._lazy import computed_once
 from ecomrec._validation import check_k
-from ecomrec.base import BaseRecommender, Query, State
+from ecomrec.base import BaseRecommender, Query, SideTables, State
 from ecomrec.data.histories import Profiles
+from ecomrec.data.interactions import Interactions
+from ecomrec.data.source import Growth, Removal
 from ecomrec.kernels import neighbors, quantized, ranking
 from ecomrec.vectors import index as _index
 from ecomrec.vectors.compressed import CodedRows, compressed, expanded, is_coded, packed, unpacked
@@ -232,48 +231,28 @@ class FactorModel(BaseRecommender):
             raise AttributeError("compression_ exists after compress.")
         return dict(report)
 
-    @contextmanager
-    def _expanded(self) -> Iterator[None]:
-        """Vectors in full, and compressed again at the end if they were."""
-        with self._lock:
-            before = self.__dict__.get("_state")
-            if before is None or not is_coded(before.learned):
-                yield
-                return
-            learned = expanded(before.learned)
-            _attach(learned, None)
-            self._state = full = replace(before, learned=learned)
-            try:
-                yield
-            finally:
-                if self._state is full:
-                    self._state = before
-                else:
-                    self.compress()
+    # Compressed vectors are expanded to learn from more, and compressed again.
 
-    def partial_fit(self, X: Any, y: Any = None, *, items: Any = None, users: Any = None) -> Self:
-        """As `BaseRecommender.partial_fit`; the class says what it costs."""
-        with self._expanded():
-            return super().partial_fit(X, y, items=items, users=users)
+    def _extended(self, state: State, grow: Growth, sides: SideTables) -> State:
+        return self._coded_as(state, super()._extended(_in_full(state), grow, sides))
 
-    def forget(self, *, users: Any = None, items: Any = None) -> Self:
-        """As `BaseRecommender.forget`; `forget_exact_` says how far it goes."""
-        with self._expanded():
-            return super().forget(users=users, items=items)
+    def _reduced(self, state: State, remove: Removal) -> State:
+        return self._coded_as(state, super()._reduced(_in_full(state), remove))
 
-    def refresh(self) -> Self:
-        """As `BaseRecommender.refresh`: a fit on everything."""
-        with self._expanded():
-            return super().refresh()
+    def _refreshed(self, state: State) -> State:
+        return self._coded_as(state, super()._refreshed(_in_full(state)))
 
-    def save(self, path: str | PathLike[str]) -> None:
-        """Write the model to one file, as `BaseRecommender.save`; an index is not part of it."""
-        if self.__sklearn_is_fitted__() and is_coded(self._state.learned):
-            state, twin = self._state, copy(self)
-            twin.__dict__["_state"] = replace(state, learned=packed(state.learned))
-            BaseRecommender.save(twin, path)
-        else:
-            super().save(path)
+    def _coded_as(self, before: State, after: State) -> State:
+        if not is_coded(before.learned):
+            return after
+        return replace(after, learned=compressed(after.learned, self.n_jobs))
+
+    def _packed_state(
+        self, state: State, shared: Sequence[Interactions] = ()
+    ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        if is_coded(state.learned):
+            state = replace(state, learned=packed(state.learned))
+        return super()._packed_state(state, shared)
 
     # ------------------------------------------------------------------ answering
 
@@ -398,3 +377,12 @@ def _int8(learned: Factors, n_jobs: int | None) -> Index:
     if is_coded(learned):
         return Index("int8", True)
     return Index("int8", True, codes=quantized.quantize(learned.item_factors, n_jobs))
+
+
+def _in_full(state: State) -> State:
+    """Return a state whose vectors are float32."""
+    if not is_coded(state.learned):
+        return state
+    learned = expanded(state.learned)
+    _attach(learned, None)
+    return replace(state, learned=learned)
