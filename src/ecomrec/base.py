@@ -100,6 +100,8 @@ class BaseRecommender(StatefulEstimator[State]):
     tuning_space: ClassVar[Mapping[str, Sequence[Any]]] = {}
     #: Whether the model learns from the items table, so that it needs one beside the events.
     _reads_items: ClassVar[bool] = False
+    #: Whether short rows are filled by popularity; not where a rule may leave places empty.
+    _fills: ClassVar[bool] = True
     #: Whether it needs ratings although its own scores are none.
     _reads_ratings: ClassVar[bool] = False
 
@@ -285,7 +287,7 @@ class BaseRecommender(StatefulEstimator[State]):
             raise_unknown(keys, known, SKIP, history is not None)
         mask = make_mask(state, query, candidates, exclude, exclude_seen)
         items, scores = self._top_k(state, query, k, mask)
-        if (items[:, -1] < 0).any():
+        if self._fills and (items[:, -1] < 0).any():
             ranking.fill_by_popularity(items, scores, state.by_popularity, mask)
         if not known.all():
             items[~known] = -1
@@ -443,7 +445,8 @@ class BaseRecommender(StatefulEstimator[State]):
                 break
             state = fresh
         kinds, reasons, amounts, *parts = self._explain(state, query, row)
-        columns = {"kind": kinds, "reason": reasons, "contribution": amounts}
+        why = pd.Series(reasons, dtype=object)  # integer ids stay integers beside None
+        columns = {"kind": kinds, "reason": why, "contribution": amounts}
         table = pd.DataFrame({"part": parts[0] if parts else type(self).__name__, **columns})
         order = np.argsort(-np.abs(table["contribution"].to_numpy()), kind="stable")
         return table.iloc[order].reset_index(drop=True)

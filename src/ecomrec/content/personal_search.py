@@ -283,7 +283,7 @@ class PersonalSearch(IndexedRecommender):
             {
                 "part": type(self).__name__,
                 "kind": kinds,
-                "reason": reasons,
+                "reason": pd.Series(reasons, dtype=object),
                 "contribution": np.concatenate(values),
             }
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, Literal, NamedTuple
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from ecomrec.data.interactions import Change, Interactions
 from ecomrec.data.rows import RowStore
-from ecomrec.data.tables import is_table
+from ecomrec.data.tables import is_table, read_events, to_frame
 from ecomrec.data.timestamps import HalfLife, half_life_nanoseconds
 from ecomrec.exceptions import DataError
 
@@ -48,10 +48,18 @@ class Source:
         Takes "weight" or "rating", and a half-life; returns interactions.
     from_table : bool
         The events came with ids of their own, rather than as a bare matrix.
+    table : tuple, optional
+        The table of events and the strengths of its rows, where there is one.
     """
 
-    def __init__(self, read: Callable[[Values, HalfLife], Interactions], from_table: bool) -> None:
+    def __init__(
+        self,
+        read: Callable[[Values, HalfLife], Interactions],
+        from_table: bool,
+        table: tuple[Any, Any] | None = None,
+    ) -> None:
         self._read = read
+        self._table = table
         self._asked: dict[tuple[str, float], Interactions] = {}
         self.from_table = from_table
 
@@ -77,7 +85,8 @@ class Source:
                 raise DataError("half_life needs a table with a timestamp column; got a matrix.")
             return Interactions.from_matrix(X, values=values).listing(items, users)
 
-        return cls(read, is_table(X) or isinstance(X, Interactions))
+        table = (X, y) if is_table(X) else None
+        return cls(read, table is not None or isinstance(X, Interactions), table)
 
     def shop(self, values: Values, half_life: HalfLife) -> Interactions:
         """Return the interactions for a model of weights or ratings with a half-life."""
@@ -98,26 +107,69 @@ class Source:
         return self._asked[key]
 
     def split(self, share: float, *, seed: int = 0) -> tuple[Source, Later]:
-        """Return the earlier pairs, with all users and items known, and the later ones.
+        """Return the earlier events, with all users and items known, and the new pairs of later.
 
-        By the newest time of each pair, where there are times that differ; otherwise at random.
-        What a pair is counted for is never divided: it is all before the cut, or later.
+        By time, where there are times that differ; otherwise pairs are drawn at random. Of a table
+        the rows are divided, and a pair that occurs before the cut is not new. Of `Interactions`,
+        which know the newest time of each pair only, pairs are.
 
         Parameters
         ----------
         share : float
-            Of the pairs, later; at least that many if times are equal.
+            Of the rows or pairs, later; at least that many if times are equal.
         seed : int
 
         Returns
         -------
         earlier : Source
         later : Later
-            Counted as weights, without decay.
         """
+        shop = self._any()
+        if self._table is not None:
+            divided = _divided(*self._table, share)
+            if divided is not None:
+                early, late = divided
+
+                def before(values: Values, half_life: HalfLife) -> Interactions:
+                    return _nothing_of(self.shop(values, half_life)).add(*early)[0]
+
+                source = Source(before, self.from_table, early)
+                source._asked[shop.kind, shop.half_life] = known = _nothing_of(shop).add(*early)[0]
+                return source, _new_pairs(known, _nothing_of(shop).add(*late)[0])
+        return self._cut(shop, _is_later(shop, share, seed))
+
+    def folds(self, n: int, *, seed: int = 0) -> Iterator[tuple[Source, Later]]:
+        """Yield n times all but some pairs of each user, drawn at random, and these.
+
+        Parameters
+        ----------
+        n : int
+        seed : int
+
+        Yields
+        ------
+        rest : Source
+        held_out : Later
+            Each pair is in one of them.
+        """
+        shop = self._any()
+        indptr, _ = shop.by_user.to_csr()
+        rng = np.random.default_rng(seed)
+        users = np.repeat(np.arange(shop.n_users), np.diff(indptr))
+        order = np.lexsort((rng.random(len(users)), users))
+        first = rng.integers(n, size=shop.n_users)
+        fold = np.empty(len(users), dtype=np.int64)
+        fold[order] = (np.arange(len(users)) - indptr[users] + first[users]) % n
+        for number in range(n):
+            yield self._cut(shop, fold == number)
+
+    def _any(self) -> Interactions:
+        """Interactions of any kind: all have the same pairs."""
         known = next(iter(self._asked.values()), None)
-        shop = known or self.shop("weight", None)
-        is_later = _is_later(shop, share, seed)
+        return known or self.shop("weight", None)
+
+    def _cut(self, shop: Interactions, is_later: np.ndarray) -> tuple[Source, Later]:
+        """Divide the pairs in two."""
 
         def earlier(values: Values, half_life: HalfLife) -> Interactions:
             return _only(self.shop(values, half_life), ~is_later)
@@ -167,13 +219,51 @@ class Removal:
         return self._done[id(shop)][1]
 
 
+def _divided(X: Any, y: Any, share: float) -> tuple[tuple[Any, Any], tuple[Any, Any]] | None:
+    """A table and the strengths of its rows, before and after a cut in time; None without one."""
+    times = read_events(X, y).times
+    if times is None or len(times) == 0:
+        return None
+    cut = _cut_of(times, share)
+    if cut is None:
+        return None
+    frame = to_frame(X, "the event table")
+    parts = []
+    for rows in (times < cut, times >= cut):
+        values = None if y is None else np.asarray(y)[rows]
+        parts.append((frame.filter(rows.tolist()).to_native(), values))
+    return parts[0], parts[1]
+
+
+def _cut_of(times: np.ndarray, share: float) -> int | None:
+    """The first time of the later share; None if that is the first of all."""
+    place = min(int((1 - share) * len(times)), len(times) - 1)
+    cut = int(np.partition(times, place)[place])
+    return cut if cut > times.min() else None
+
+
+def _nothing_of(shop: Interactions) -> Interactions:
+    """Interactions without any entry, with all users and items."""
+    return _only(shop, np.zeros(shop.n_entries, dtype=bool))
+
+
+def _new_pairs(known: Interactions, late: Interactions) -> Later:
+    """Pairs of later interactions that are not known yet."""
+    indptr, columns = late.by_user.to_csr()
+    users = np.repeat(np.arange(late.n_users), np.diff(indptr))
+    at, (items, *_) = known.by_user.to_csr()
+    owners = np.repeat(np.arange(known.n_users), np.diff(at))
+    width = late.n_items
+    new = ~np.isin(users * width + columns[0], owners * width + items)
+    return Later(users[new], columns[0][new], columns[1][new], columns[2][new])
+
+
 def _is_later(shop: Interactions, share: float, seed: int) -> np.ndarray:
     """Which entries are later, by user and item row."""
     if shop.timed and shop.n_entries:
         times = shop.by_user.to_csr()[1][2]
-        first = int((1 - share) * len(times))
-        cut = np.partition(times, min(first, len(times) - 1))[min(first, len(times) - 1)]
-        if cut > times.min():
+        cut = _cut_of(times, share)
+        if cut is not None:
             is_later: np.ndarray = times >= cut
             return is_later
     chance = np.random.default_rng(seed).random(shop.n_entries)

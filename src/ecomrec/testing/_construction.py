@@ -47,7 +47,7 @@ def check_bad_value_is_named(model: BaseRecommender) -> None:
 def check_repr_rebuilds(model: BaseRecommender) -> None:
     """``eval(repr(model))`` makes a model with the same parameters."""
     text = repr(model)
-    known = [model, *model.get_params(deep=False).values()]
+    known = [model, *model.get_params(deep=True).values()]
     names = {type(value).__name__: type(value) for value in known}
     rebuilt = eval(text, {**names, "nan": np.nan, "inf": np.inf})
     assert type(rebuilt) is type(model), text

@@ -1,0 +1,104 @@
+"""Scores of different models made comparable: no evidence is 0, and more is better."""
+
+from __future__ import annotations
+
+
+import numpy as np
+
+from ecomrec.base import Query
+from ecomrec.kernels import ranking
+
+# Scores that differ by less than this share of a row's largest are equal to a ranking: rounding.
+_TIE = 1e-5
+# The spread of new items is at least this share of that of all.
+_LEAST_SPREAD = 0.3
+
+
+def standardized(block: np.ndarray, query: Query) -> np.ndarray:
+    """Return scores as standard deviations above no evidence.
+
+    Parameters
+    ----------
+    block : ndarray of shape (n, n_items), float32
+        NaN: no evidence, which counts as 0, or as the row's lowest score if that is negative.
+    query : Query
+        What users have touched has no part in the deviation: it often scores far above the rest.
+
+    Returns
+    -------
+    ndarray of shape (n, n_items), float32
+        At least 0. The deviation is that of the row's items with evidence from none.
+    """
+    known = ~np.isnan(block)
+    floor = np.minimum(np.min(block, axis=1, initial=0.0, where=known), 0.0)
+    risen = np.where(known, block - floor[:, None], np.float32(0.0))
+    _, touched, _ = query.profiles
+    at = np.repeat(np.arange(len(block)), np.diff(query.profiles.indptr)), touched
+    count = np.maximum(known.sum(axis=1), 1)
+    squares = np.einsum("ij,ij->i", risen, risen, dtype=np.float64)
+    new, left = count.copy(), squares.copy()
+    if len(touched):
+        new -= np.bincount(at[0], weights=known[at], minlength=len(block)).astype(np.int64)
+        left -= np.bincount(at[0], weights=risen[at] ** 2.0, minlength=len(block))
+    spread = np.sqrt(np.maximum(left, 0.0) / np.maximum(new, 1))
+    # Where all that is new scores next to nothing, nothing must not be blown up.
+    size = np.maximum(spread, _LEAST_SPREAD * np.sqrt(squares / count))
+    shown: np.ndarray = risen / np.where(size > 0, size, 1.0)[:, None].astype(np.float32)
+    return shown
+
+
+def reciprocal_ranks(ranks: np.ndarray, offset: float) -> np.ndarray:
+    """Return ``1 / (offset + rank)`` of places from 1, and 0 of place 0."""
+    values: np.ndarray = np.where(ranks > 0, 1.0 / (offset + ranks), 0.0).astype(np.float32)
+    return values
+
+
+def borda_points(ranks: np.ndarray, depth: int) -> np.ndarray:
+    """Return shares of points: 1 for the first place, 1 / depth for the last, and 0 for place 0."""
+    points: np.ndarray = np.where(ranks > 0, (depth + 1 - ranks) / depth, 0.0).astype(np.float32)
+    return points
+
+
+def places(block: np.ndarray, query: Query, depth: int, n_jobs: int | None) -> np.ndarray:
+    """Return the place of each item among what is new to the user.
+
+    Parameters
+    ----------
+    block : ndarray of shape (n, n_items), float32
+        NaN: no evidence.
+    query : Query
+        What users have touched takes no place; it is placed as if it were new.
+    depth : int
+        So many places are told apart.
+    n_jobs : int or None
+
+    Returns
+    -------
+    ndarray of shape (n, n_items), int32
+        From 1; equal scores share the better place; 0 beyond `depth` and without evidence.
+    """
+    n, n_items = block.shape
+    depth = min(depth, n_items)
+    _, touched, _ = query.profiles
+    at = query.profiles.indptr
+    mask = ranking.Mask(ranking.EVERYTHING, ranking.NOTHING, ranking.NO_OFFSETS, touched, at)
+    items, scores = ranking.top_k(block, depth, mask, n_jobs)
+    found = items >= 0
+    size = np.max(np.abs(scores), axis=1, initial=0.0, where=found)
+    worse = np.zeros(items.shape, dtype=bool)
+    worse[:, 1:] = scores[:, :-1] - scores[:, 1:] > _TIE * size[:, None]
+    first = np.where(worse, np.arange(depth, dtype=np.int32), 0)
+    shared = np.maximum.accumulate(first, axis=1) + 1
+    result = np.zeros((n, n_items), dtype=np.int32)
+    rows, columns = np.nonzero(found)
+    result[rows, items[rows, columns]] = shared[rows, columns]
+    owners = np.repeat(np.arange(n), np.diff(at))
+    mine = block[owners, touched]
+    for row in np.unique(owners[~np.isnan(mine)]).tolist():
+        here = touched[at[row] : at[row + 1]]
+        seen = mine[at[row] : at[row + 1]]
+        n_found = int(found[row].sum())
+        better = np.searchsorted(-scores[row, :n_found], -seen - _TIE * size[row], side="left")
+        placed = np.where(np.isnan(seen) | (better >= depth), 0, better + 1)
+        result[row, here] = placed
+    return result
