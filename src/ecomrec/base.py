@@ -426,7 +426,9 @@ class BaseRecommender(StatefulEstimator[State]):
             with this one; "popularity"; "baseline", what holds without a
             history (a mean or a bias); "factors", what no past item accounts for; "update", what
             changed since a stored vector was learned; "range", cut off at the best or the worst
-            rating.
+            rating; "neighbors", what ratings of others add; "query", a word that was typed;
+            "friend" and "place"; "feature", of a learned ranker; "part", what a part of a
+            composition says without a reason.
         """
         import pandas as pd
 

@@ -122,7 +122,7 @@ class LinearItemModel(BaseRecommender):
                 part = known[start : start + size]
                 block = learned.weights[rows[part]]
                 block[~(block > 0)] = np.nan
-                items[part], scores[part] = ranking.top_k(block, k, _everything(len(part)))
+                items[part], scores[part] = ranking.top_k(block, k, ranking.no_mask(len(part)))
             kept = items >= 0
             return neighbors.Rows(assemble.offsets(kept.sum(axis=1)), items[kept], scores[kept])
         found = taken(learned.weights, rows)
@@ -236,10 +236,3 @@ def usual_regularization(shop: Interactions, diagonal: np.ndarray) -> float:
     if n_entries == 0:
         return 1.0
     return float(_USUAL * diagonal.sum() / np.sqrt(n_entries * n_items))
-
-
-def _everything(n_rows: int) -> ranking.Mask:
-    return ranking.Mask(
-        ranking.EVERYTHING, ranking.NOTHING, ranking.NO_OFFSETS, ranking.NOTHING,
-        ranking.no_rows(n_rows),
-    )  # fmt: skip

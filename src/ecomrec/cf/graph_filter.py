@@ -313,10 +313,7 @@ class GraphFilter(LinearItemModel):
         profiles = Profiles(
             np.arange(len(rows) + 1), rows.astype(np.int32), np.ones(len(rows), dtype=np.float32)
         )
-        mask = ranking.Mask(
-            ranking.EVERYTHING, ranking.NOTHING, ranking.NO_OFFSETS, profiles.items,
-            profiles.indptr,
-        )  # fmt: skip
+        mask = ranking.hiding(profiles.items, profiles.indptr)
         query = Query(np.full(len(rows), -1), profiles, False)
         items, scores = self._top_k_of_blocks(state, query, k, mask)
         kept = items >= 0

@@ -223,7 +223,7 @@ class FeatureModel(BaseRecommender):
         known: Features = state.learned
         indptr, (features, _, weights) = known.rows.take(rows)
         itself = rows.astype(np.int32), np.arange(len(rows) + 1)
-        mask = ranking.Mask(ranking.EVERYTHING, ranking.NOTHING, ranking.NO_OFFSETS, *itself)
+        mask = ranking.hiding(*itself)
         return found_rows(*self._best(known, neighbors.Rows(indptr, features, weights), k, mask))
 
     def _similar_users(self, state: State, rows: np.ndarray, k: int) -> neighbors.Rows:
@@ -245,7 +245,7 @@ class FeatureModel(BaseRecommender):
                 block = block / norms
             block[~(block > 0)] = np.nan
             itself = some.astype(np.int32), np.arange(len(some) + 1)
-            mask = ranking.Mask(ranking.EVERYTHING, ranking.NOTHING, ranking.NO_OFFSETS, *itself)
+            mask = ranking.hiding(*itself)
             part = slice(start, start + len(some))
             items[part], scores[part] = ranking.top_k(block, k, mask, self.n_jobs)
         return found_rows(items, scores)

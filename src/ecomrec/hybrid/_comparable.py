@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-
 import numpy as np
 
 from ecomrec.base import Query
 from ecomrec.kernels import ranking
 
 # Scores that differ by less than this share of a row's largest are equal to a ranking: rounding.
-_TIE = 1e-5
+_TIE = 1e-4
 # The spread of new items is at least this share of that of all.
 _LEAST_SPREAD = 0.3
 
@@ -54,7 +53,7 @@ def reciprocal_ranks(ranks: np.ndarray, offset: float) -> np.ndarray:
 
 
 def borda_points(ranks: np.ndarray, depth: int) -> np.ndarray:
-    """Return shares of points: 1 for the first place, 1 / depth for the last, and 0 for place 0."""
+    """Return shares of points: 1 for the first place, 1 / depth for the last, 0 for place 0."""
     points: np.ndarray = np.where(ranks > 0, (depth + 1 - ranks) / depth, 0.0).astype(np.float32)
     return points
 
@@ -81,7 +80,7 @@ def places(block: np.ndarray, query: Query, depth: int, n_jobs: int | None) -> n
     depth = min(depth, n_items)
     _, touched, _ = query.profiles
     at = query.profiles.indptr
-    mask = ranking.Mask(ranking.EVERYTHING, ranking.NOTHING, ranking.NO_OFFSETS, touched, at)
+    mask = ranking.hiding(touched, at)
     items, scores = ranking.top_k(block, depth, mask, n_jobs)
     found = items >= 0
     size = np.max(np.abs(scores), axis=1, initial=0.0, where=found)

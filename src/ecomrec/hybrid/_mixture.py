@@ -59,7 +59,7 @@ class Mixture(CompositeRecommender):
             for number in range(len(state.learned.parts)):
                 if not weights[:, number].any():
                     continue
-                block, worth = self._said(state, number, asked)
+                _, worth = self._said(state, number, asked)
                 total[rows] += weights[:, number, None] * worth
                 unknown[rows] &= worth == 0
         total[unknown] = np.nan

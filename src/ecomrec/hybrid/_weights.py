@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -97,7 +98,7 @@ def panel_of(
         rows = users[start : start + size]
         at, seen = touched(rows)
         values = blocks(rows)
-        mask = ranking.Mask(ranking.EVERYTHING, ranking.NOTHING, ranking.NO_OFFSETS, seen, at)
+        mask = ranking.hiding(seen, at)
         best = [ranking.top_k(np.where(v > 0, v, np.nan), _N_CANDIDATES, mask)[0] for v in values]
         for number in range(len(rows)):
             found = np.unique(np.concatenate([items[number] for items in best]))
@@ -106,8 +107,8 @@ def panel_of(
     width = max([len(found) for found, _ in parts], default=0)
     n_parts = parts[0][1].shape[1] if parts else 0
     shape = len(users), width
-    values, hits, real = np.zeros((*shape, n_parts), np.float32), np.zeros(shape, bool), None
-    real = np.zeros(shape, dtype=bool)
+    values = np.zeros((*shape, n_parts), dtype=np.float32)
+    hits, real = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
     good = later.weights > 0
     owners, items = later.users[good], later.items[good]
     starts, stops = np.searchsorted(owners, users), np.searchsorted(owners, users, side="right")
@@ -207,8 +208,9 @@ def rate_curve(
     halvings = np.linspace(0, max(np.log2(n / _LEAST_IN_BIN), 0), n_points)
     edges = np.unique((n * (1 - 0.5**halvings)).astype(int))
     edges = np.append(edges[edges < n - _LEAST_IN_BIN // 2], n)
-    middle = np.array([scores[a:b].mean() for a, b in zip(edges[:-1], edges[1:], strict=True)])
+    middle = np.array([scores[a:b].mean() for a, b in pairwise(edges)])
     sizes = np.diff(edges)
-    rates = (np.add.reduceat(hits.astype(np.float64), edges[:-1]) + 0.5 * hits.mean()) / (sizes + 0.5)
+    touched = np.add.reduceat(hits.astype(np.float64), edges[:-1])
+    rates = (touched + 0.5 * hits.mean()) / (sizes + 0.5)
     smooth = IsotonicRegression().fit_transform(middle, rates, sample_weight=sizes)
     return middle, np.asarray(smooth, dtype=np.float64)

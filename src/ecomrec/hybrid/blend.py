@@ -53,9 +53,9 @@ class Blend(Mixture):
         parts are then fitted on everything. "evidence": the same for users of fewer than 3, 6, 11,
         21, 51 and of more items apart, each drawn towards those for all.
     normalize : {"zscore", "rank", "probability"}
-        "zscore": how far above no evidence, in units of the spread of what is new to the user. "rank":
-        the share of the best 1000 places that are lower. "probability": the rate at which items of
-        that z-score were touched later, a rising curve learned on the latest fifth.
+        "zscore": how far above no evidence, in units of the spread of what is new to the user.
+        "rank": the share of the best 1000 places that are lower. "probability": the rate at which
+        items of that z-score were touched later, a rising curve learned on the latest fifth.
     n_jobs : int or None
         Threads, as in joblib, for ranking; parts have their own.
 
@@ -82,8 +82,9 @@ class Blend(Mixture):
     -----
     A fit costs those of the parts, twice if anything is learned. A row of an answer costs a full
     row of scores from each part. `partial_fit`, `forget` and `refresh` do what they do in the
-    parts; weights and rates stay until the next `fit`. Without times the "later" fifth is drawn at
-    random from the pairs. See [1]_ and [2]_.
+    parts; weights and rates stay until the next `fit`. They are learned from 2,000 users at most,
+    drawn with a fixed seed; without times the "later" fifth is drawn so from the pairs. See [1]_
+    and [2]_.
 
     References
     ----------

@@ -56,7 +56,7 @@ class RankFusion(Mixture):
     Notes
     -----
     A fit costs those of the parts. A row of an answer costs a full row of scores from each part
-    and finding its best N. Scores within a hundred-thousandth of the user's largest share a place.
+    and finding its best N. Scores within a ten-thousandth of the user's largest share a place.
 
     References
     ----------

@@ -189,7 +189,9 @@ class Switch(CompositeRecommender):
 
     def _score(self, state: State, query: Query) -> np.ndarray:
         block = np.empty((len(query.users), state.interactions.n_items), dtype=np.float32)
-        for rows, part, asked, _ in self._shared_out(state, query, _no_rule(len(query.users))):
+        for rows, part, asked, _ in self._shared_out(
+            state, query, ranking.no_mask(len(query.users))
+        ):
             block[rows] = part._score(part._state, asked)
         return block
 
@@ -211,7 +213,7 @@ class Switch(CompositeRecommender):
         return last._similar_users(last._state, rows, k)
 
     def _explain(self, state: State, query: Query, item: int) -> Explained:
-        ((_, part, asked, _),) = self._shared_out(state, query, _no_rule(1))
+        ((_, part, asked, _),) = self._shared_out(state, query, ranking.no_mask(1))
         kinds, reasons, amounts, *parts = part._explain(part._state, asked, item)
         name = self._parts()[int(self._chosen(query)[0])][0]
         inner = parts[0] if parts else [""] * len(kinds)
@@ -227,11 +229,6 @@ class Switch(CompositeRecommender):
             if len(rows):
                 some, theirs = taken(query, mask, rows)
                 yield rows, part, self._asked_of(state, number, some), theirs
-
-
-def _no_rule(n: int) -> ranking.Mask:
-    nothing = ranking.NOTHING, ranking.NO_OFFSETS, ranking.NOTHING, ranking.no_rows(n)
-    return ranking.Mask(ranking.EVERYTHING, *nothing)
 
 
 def _check_edges(edges: Sequence[int]) -> None:

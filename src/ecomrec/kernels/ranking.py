@@ -277,6 +277,16 @@ def no_rows(n_rows):
     return np.zeros(n_rows + 1, dtype=np.int64)
 
 
+def hiding(items, offsets):
+    """Return the mask of rows that may return anything but their own items."""
+    return Mask(EVERYTHING, NOTHING, NO_OFFSETS, items, offsets)
+
+
+def no_mask(n_rows):
+    """Return the mask of rows that may return anything."""
+    return hiding(NOTHING, no_rows(n_rows))
+
+
 def slice_mask(mask, rows):
     """Return the mask of some neighbouring rows."""
     offsets = slice(rows.start, rows.stop + 1)

@@ -135,13 +135,7 @@ def _compare(
         worst = max(worst, float(error.max()))
         total += float(error.sum(dtype=np.float64))
         size = max(size, float(np.abs(exact).max()))
-    mask = ranking.Mask(
-        ranking.EVERYTHING,
-        ranking.NOTHING,
-        ranking.NO_OFFSETS,
-        ranking.NOTHING,
-        ranking.no_rows(len(rows)),
-    )
+    mask = ranking.no_mask(len(rows))
     before, _ = retrieval.top_k(users[rows], items, 10, mask, n_jobs)
     vectors = small_users[rows] * small_items.columns
     after, _ = retrieval.top_k(vectors, _NO_FACTORS, 10, mask, n_jobs, codes=small_items.codes)

@@ -158,9 +158,7 @@ def build_graph(
     chosen = np.random.default_rng(0).permutation(len(askers))[:n_queries]
     vectors = np.ascontiguousarray(users[np.sort(askers[chosen])])
     n = len(vectors)
-    everything = ranking.Mask(
-        with_evidence, ranking.NOTHING, ranking.NO_OFFSETS, ranking.NOTHING, ranking.no_rows(n)
-    )
+    everything = ranking.no_mask(n)._replace(allowed=with_evidence)
     best, _ = retrieval.top_k(vectors, factors, k, everything, n_jobs)
     found = Index("usearch", False, 0.0, k, n, 0, quantized.quantize(factors, n_jobs), graph)
     for effort in _EFFORTS:
