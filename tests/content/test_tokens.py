@@ -214,12 +214,12 @@ def test_case_and_width_make_no_difference(text):
 )
 def test_long_texts_take_linear_time(piece):
     Tokenizer()("连衣裙 é")
-    start = time.perf_counter()
+    start = time.process_time()
     Tokenizer()(piece * (100_000 // len(piece)))
-    assert time.perf_counter() - start < 3
-    start = time.perf_counter()
+    assert time.process_time() - start < 3
+    start = time.process_time()
     Tokenizer(segmenter=None)(piece * (100_000 // len(piece)))
-    assert time.perf_counter() - start < 3
+    assert time.process_time() - start < 3
 
 
 def test_word_list_has_a_licence_and_is_read_once():

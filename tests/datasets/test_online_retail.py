@@ -56,9 +56,9 @@ def test_credit_licence_and_changes_are_given(shop):
 @pytest.mark.slow
 def test_loading_takes_less_than_half_a_second():
     def seconds():
-        start = time.perf_counter()
+        start = time.process_time()
         load_online_retail()
-        return time.perf_counter() - start
+        return time.process_time() - start
 
     assert min(seconds() for _ in range(3)) < 0.5
 

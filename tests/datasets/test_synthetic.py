@@ -224,14 +224,14 @@ def test_descriptions_and_categories_tell_the_group(shop):
     ],
 )
 def test_large_shops_are_made_in_seconds(arguments, seconds, gigabytes):
-    start = time.perf_counter()
+    start = time.process_time()
     tracemalloc.start()
     try:
         make_shop(**arguments)
         peak = tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert time.perf_counter() - start < seconds
+    assert time.process_time() - start < seconds
     assert peak < gigabytes * 2**30
 
 

@@ -1,6 +1,6 @@
 """Comparisons: the same users for every model, intervals that mean something, sober verdicts."""
 
-from time import perf_counter
+from time import process_time
 
 import numpy as np
 import pandas as pd
@@ -265,9 +265,9 @@ def test_ten_thousand_users_take_less_than_a_second_besides_the_models(stub):
     test = pd.DataFrame(
         {"user_id": np.repeat(np.arange(10_000), 5), "item_id": rng.integers(0, 5_000, 50_000)}
     )
-    start = perf_counter()
+    start = process_time()
     compare({"one": Fixed(), "other": Fixed()}, test, test, k=20)
-    assert perf_counter() - start < 1.0
+    assert process_time() - start < 1.0
 
 
 @pytest.mark.parametrize(

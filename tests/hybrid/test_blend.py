@@ -162,9 +162,10 @@ def test_weights_are_learned_from_later_events_only():
     source = Source.of(events, None, None, None, 1)
     whole = source.shop("weight", None)
     earlier, later = source.split(0.2)
-    cut = later.times.min()
     early = earlier.shop("weight", None)
-    assert early.timestamps.max() < cut
+    assert later.times is not None
+    assert early.timestamps is not None
+    assert early.timestamps.max() < later.times.min()
     assert early.n_entries + len(later.users) == whole.n_entries
     assert early.items is whole.items
     assert model.weights_.shape == (1, 2)

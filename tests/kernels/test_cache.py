@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numba
@@ -166,6 +167,25 @@ def test_without_any_cache_kernels_work_and_say_so_once(tmp_path):
     assert warning.startswith("RuntimeWarning: Compiled kernels cannot be cached (")
     assert "Set NUMBA_CACHE_DIR to a writable folder, or run 'ecomrec warmup'" in warning
     assert report["answer"] == ANSWER
+
+
+def test_code_that_another_process_left_under_this_name_is_not_run(populated, tmp_path):
+    """Processes that compile at the same time may both take the number that is free."""
+    site = tmp_path / "site"
+    shutil.copytree(populated, site)
+    doubled, filled = (next(site.rglob(f"example.{name}-*.nbc")) for name in ("doubled", "filled"))
+    shutil.copy(filled, doubled)
+    assert run(site) == HITS | {"hits": 1, "misses": 1}
+    assert run(site) == HITS
+
+
+def test_processes_that_compile_at_the_same_time_leave_one_whole_cache(tmp_path):
+    site = copied(tmp_path)
+    with ThreadPoolExecutor(3) as pool:
+        reports = list(pool.map(run, [site] * 3))
+    assert [report["answer"] for report in reports] == [ANSWER] * 3
+    assert run(site) == HITS
+    assert not list(site.rglob("*.tmp.*"))
 
 
 def test_a_full_disk_leaves_kernels_working_and_says_so_once(monkeypatch):

@@ -15,6 +15,7 @@ import pytest
 from sklearn.base import clone
 
 from ecomrec._registry import ESTIMATORS
+from ecomrec.cf import BPR, SVD
 from ecomrec.exceptions import FileFormatError
 from ecomrec.vectors import factors as _factors
 from ecomrec.vectors.compressed import CodedRows
@@ -89,6 +90,20 @@ def test_int8_index_answers_as_a_full_product_does(model):
     assert repr(model.index_) == "Index('int8', exact, 0.0064 MB)"
     for one, other in zip(full, requests(model), strict=True):
         assert_same(one, other)
+
+
+@pytest.mark.parametrize("biased", [BPR(8, max_iter=2), SVD(8, max_iter=2)], ids=["BPR", "SVD"])
+def test_an_index_finds_with_biases_and_likens_without_them(biased):
+    fitted = biased.fit(RATED if isinstance(biased, SVD) else LOG)
+    answers = [
+        lambda: fitted.recommend([3, 4], k=10),
+        lambda: fitted.recommend([4], k=10),
+        lambda: fitted.similar_items([3, 4, 5], k=5),
+    ]
+    full = [ask() for ask in answers]
+    fitted.build_index("int8")
+    for one, ask in zip(full, answers, strict=True):
+        assert_same(one, ask())
 
 
 def test_small_catalogues_have_no_index_and_large_ones_do(model):

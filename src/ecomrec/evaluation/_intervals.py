@@ -16,14 +16,14 @@ _DRAWS_PER_BLOCK = 1 << 22
 
 def interval_table(
     values: dict[str, NDArray[np.float64]],
-    shown: dict[str, tuple[float, float, float]],
+    shown: dict[str, tuple[float, float, float]] | None,
     variant: str,
     metrics: list[str],
     baseline: str,
     n_bootstrap: int,
     rng: np.random.Generator,
 ) -> pd.DataFrame:
-    """Rows of one variant: means, intervals, differences, verdicts and times."""
+    """Rows of one variant: means, intervals, differences, verdicts, perhaps times."""
     n_users, n_metrics = values[baseline].shape
     # Differences are resampled as columns of their own: wins and losses cancel to exactly 0.
     blocks = [block for of in values.values() for block in (of, of - values[baseline])]
@@ -43,10 +43,18 @@ def interval_table(
             row[f"{metric}_verdict"] = (
                 "baseline" if name == baseline else _verdict(low, high, columns[:, gap])
             )
-        row["coverage"], row["fit_seconds"], row["recommend_seconds"] = shown[name]
+        if shown is not None:
+            row["coverage"], row["fit_seconds"], row["recommend_seconds"] = shown[name]
         row["n_users"] = n_users
         rows.append(row)
     return pd.DataFrame(rows, index=pd.Index(list(values), name="model"))
+
+
+def n_resamplings(n_bootstrap: Any) -> int:
+    """Return the number of resamplings, or an error that shows what was given."""
+    if not isinstance(n_bootstrap, (int, np.integer)) or n_bootstrap < 1:
+        raise ValueError(f"n_bootstrap must be a positive integer; got {n_bootstrap!r}.")
+    return int(n_bootstrap)
 
 
 def _verdict(low: float, high: float, difference: NDArray[np.float64]) -> str:

@@ -15,7 +15,7 @@ from sklearn.base import clone
 from ecomrec._rng import RandomState, make_rng
 from ecomrec.data.ids import encode_ids, merge_ids
 from ecomrec.data.tables import ITEM
-from ecomrec.evaluation._intervals import interval_table
+from ecomrec.evaluation._intervals import interval_table, n_resamplings
 from ecomrec.evaluation._relevant import RelevantItems, metric_names, per_user, relevant_items
 from ecomrec.evaluation._tables import Table, read_column, read_table
 from ecomrec.evaluation.beyond import catalog_coverage
@@ -206,8 +206,7 @@ def compare(
     names = metric_names(metrics)
     ranking_scorer(names, k=k, unknown=unknown)
     baseline = _check_baseline(models, baseline)
-    if not isinstance(n_bootstrap, (int, np.integer)) or n_bootstrap < 1:
-        raise ValueError(f"n_bootstrap must be a positive integer; got {n_bootstrap!r}.")
+    n_bootstrap = n_resamplings(n_bootstrap)
     variants = [exclude_seen] if isinstance(exclude_seen, (bool, np.bool_)) else [*exclude_seen]
     if not variants:
         raise ValueError(

@@ -208,7 +208,8 @@ class Blend(Mixture):
         weights: np.ndarray = state.learned.own.weights
         if len(weights) == 1:
             return weights
-        return weights[groups_of(np.diff(query.profiles.indptr))]
+        of_rows: np.ndarray = weights[groups_of(np.diff(query.profiles.indptr))]
+        return of_rows
 
     # ------------------------------------------------------------------ fitted attributes
 

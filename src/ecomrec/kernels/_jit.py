@@ -75,8 +75,30 @@ class PopulatedCacheLocator(caching._SourceFileBackedLocatorMixin, caching._Cach
         return None
 
 
+class _LabelledFiles(caching.IndexDataCacheFile):
+    """Compiled code that says what it was compiled from, and is not taken for anything else.
+
+    Index and code are two files, written one after the other: where several processes compile at
+    the same time, one may number the code of its signature as another has numbered its own.
+    """
+
+    def save(self, key: Any, data: Any) -> None:
+        super().save(key, (self._source_stamp, key, data))
+
+    def load(self, key: Any) -> Any:
+        found = super().load(key)
+        whole = isinstance(found, tuple) and found[:2] == (self._source_stamp, key)
+        return found[2] if whole else None
+
+
 class _ForgivingCache(caching.FunctionCache):
-    """A cache that keeps working when the disk is read-only or full."""
+    """A cache that keeps working when the disk is read-only or full, or others write to it."""
+
+    def __init__(self, function: Any) -> None:
+        super().__init__(function)
+        self._cache_file = _LabelledFiles(
+            self.cache_path, self._impl.filename_base, self._impl.locator.get_source_stamp()
+        )
 
     def save_overload(self, sig: Any, data: Any) -> None:
         try:

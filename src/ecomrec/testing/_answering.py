@@ -10,6 +10,7 @@ from sklearn.base import clone
 from ecomrec.base import BaseRecommender
 from ecomrec.data.interactions import Interactions
 from ecomrec.exceptions import DataError, UnknownIdError
+from ecomrec.explanations import sentence
 from ecomrec.testing._answers import RTOL, everything, filled
 from ecomrec.testing._checks import check, for_all
 from ecomrec.testing._fitting import takes_matrix
@@ -51,7 +52,7 @@ def check_predict_equals_recommended_score(model: BaseRecommender) -> None:
     A rating model shows score 0 where no neighbour speaks, and predicts its baseline. An item
     without evidence scores 0, and is shown with less behind scores that are negative.
     """
-    rates = traits_of(model).rates
+    rates = traits_of(model).values == "rating"
 
     def holds(log: Log) -> None:
         fitted = log.fit(model)
@@ -128,7 +129,7 @@ def check_predict_is_for_tables(model: BaseRecommender) -> None:
 @check(_explains)
 def check_explanation_adds_up(model: BaseRecommender) -> None:
     """The contributions of an explanation add up to the score, the largest first."""
-    rates = traits_of(model).rates
+    rates = traits_of(model).values == "rating"
 
     def holds(log: Log) -> None:
         fitted = log.fit(model)
@@ -154,6 +155,33 @@ def check_explanation_adds_up(model: BaseRecommender) -> None:
 
 
 @check(_explains)
+def check_explanation_becomes_a_sentence(model: BaseRecommender) -> None:
+    """A shopper can read why an item is shown, and reads no id but of items that have a name."""
+
+    def holds(log: Log) -> None:
+        fitted = log.fit(model)
+        user = log.user_ids[-1]
+        for item, _ in filled(fitted.recommend([user], k=2, exclude_seen=False))[0]:
+            table = fitted.explain(user, item)
+            assert all(type(part) is str and part for part in table["part"]), f"{table}"
+            past = table.loc[table["kind"] == "item", "reason"].tolist()
+            ids = {(type(one), one) for one in log.item_ids}
+            assert {(type(one), one) for one in past} <= ids, f"{past} are not {log.item_ids}"
+            names = {one: f"name{place}-" for place, one in enumerate(log.item_ids)}
+            for language, ends in (("en", "."), ("zh", "。")):
+                told = sentence(table, language=language, names=names)
+                assert told.endswith(ends), told
+                assert "{" not in told, told
+                named = [one for one, name in names.items() if name in told]
+                assert set(named) <= set(past), f"{told!r} names what is no reason in {table}."
+                unnamed = sentence(table, language=language, max_reasons=9)
+                shown = [one for one in (*log.item_ids, *log.user_ids) if f"“{one}”" in unnamed]
+                assert not shown, f"{unnamed!r} shows {shown}."
+
+    for_all(holds, logs(model), share=0.25)
+
+
+@check(_explains)
 def check_explaining_strangers_is_refused(model: BaseRecommender) -> None:
     """An unknown user or item is named; a history is explained as a user is."""
     fitted = shop_log(model).fit(model)
@@ -166,7 +194,7 @@ def check_explaining_strangers_is_refused(model: BaseRecommender) -> None:
         best, score = filled(fitted.recommend(history=[visited], k=20))[0][0]
         if score != 0:
             break
-    if traits_of(model).rates and score == 0:
+    if traits_of(model).values == "rating" and score == 0:
         # A visit gives every item one rating, and what is constant correlates with nothing.
         return
     assert score != 0

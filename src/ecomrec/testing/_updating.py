@@ -87,7 +87,7 @@ def check_partial_fit_on_unfitted_is_fit(model: BaseRecommender) -> None:
     half_life = getattr(model, "half_life", None)
     first, later = log.split(20)
     shops = [
-        Interactions.from_table(part.events, values=values, half_life=half_life)  # type: ignore[arg-type]
+        Interactions.from_table(part.events, values=values, half_life=half_life)
         for part in (first, later)
     ]
     grown = clone(model).fit(shops[0], **log.sides).partial_fit(shops[1]).refresh()
