@@ -1,5 +1,6 @@
 """Blends, rank fusion and switches: the arithmetic, the weights, parts that differ, errors."""
 
+import copy
 import warnings
 
 import numpy as np
@@ -11,6 +12,7 @@ from sklearn.base import clone
 from sklearn.exceptions import NotFittedError
 
 import ecomrec
+from ecomrec import persistence
 from ecomrec.base import Query
 from ecomrec.cf import ALS, BPR, EASE, SVD, ItemKNN, Popularity, PureSVD, UserKNN
 from ecomrec.composite import check_fitted_together
@@ -19,7 +21,7 @@ from ecomrec.data import Interactions
 from ecomrec.data.histories import Profiles
 from ecomrec.data.source import Source
 from ecomrec.datasets import load_online_retail, make_shop
-from ecomrec.exceptions import DataError, UnknownIdError
+from ecomrec.exceptions import DataError, FileFormatError, UnknownIdError
 from ecomrec.hybrid import Blend, RankFusion, Switch
 from ecomrec.hybrid._comparable import borda_points, places, reciprocal_ranks, standardized
 from ecomrec.hybrid._weights import Panel, learn, rate_curve
@@ -252,6 +254,34 @@ def test_parts_that_differ_grow_forget_and_are_saved_as_one(tmp_path):
     # Parts that count alike share one copy, before and after.
     shops = {id(part._state.interactions) for part in loaded._state.learned.parts}
     assert len(shops) == len({id(p._state.interactions) for p in model._state.learned.parts}) == 3
+
+
+def test_damaged_compositions_are_refused(tmp_path):
+    parts = [("knn", ItemKNN()), ("pop", Popularity())]
+    Blend(parts, weights=[0.3, 0.7]).fit(log()).save(tmp_path / "whole")
+    manifest, arrays = persistence.read(tmp_path / "whole")
+
+    def changed(change):
+        own, theirs = copy.deepcopy(manifest), dict(arrays)
+        change(own, theirs)
+        persistence.write(tmp_path / "broken", own, theirs)
+        return tmp_path / "broken"
+
+    for change, message in (
+        (lambda own, _: own["state"]["parts"].pop(), "shorter"),
+        (lambda own, _: own["state"]["parts"].reverse(), "does not describe"),
+        (lambda own, _: own["state"]["parts"][0].update(shop=7), "does not hold"),
+        (lambda own, _: own["state"]["parts"][0].update(shop=-1), "does not hold"),
+        (lambda own, _: own["state"]["own"].update(type="Popen"), "Popen"),
+        (lambda _, a: a.update({"own.weights": a["own.weights"][:, :1]}), "do not fit the parts"),
+        (
+            lambda _, a: a.update({"own.weights": a["own.weights"] * np.nan}),
+            "do not fit the parts",
+        ),
+    ):
+        with pytest.raises(FileFormatError, match=message):
+            ecomrec.load(changed(change))
+    assert ecomrec.load(changed(lambda own, a: None)).weights_.tolist() == [[0.3, 0.7]]
 
 
 def test_equal_parts_are_written_once(tmp_path):

@@ -42,6 +42,17 @@ class Learned:
     curve_scores: np.ndarray
     curve_rates: np.ndarray
 
+    def fits(self, n_parts: int) -> bool:
+        """Whether all has the shape that a file must have given it."""
+        curves = self.curve_scores, self.curve_rates
+        return (
+            self.weights.shape in ((1, n_parts), (len(EDGES) + 1, n_parts))
+            and self.curve_scores.shape == self.curve_rates.shape
+            and self.curve_scores.ndim == 2
+            and len(self.curve_scores) in (0, n_parts)
+            and all(np.isfinite(values).all() for values in (self.weights, *curves))
+        )
+
 
 class Panel(NamedTuple):
     """Candidates of users with later events, and what came of them.

@@ -11,7 +11,9 @@ from ecomrec._validation import Rule, choice, jobs
 from ecomrec.base import BaseRecommender, Query, SideTables, State
 from ecomrec.composite import Composed, named_parts
 from ecomrec.data.histories import stored_profiles
+from ecomrec.data.interactions import Interactions
 from ecomrec.data.source import Source
+from ecomrec.exceptions import FileFormatError
 from ecomrec.hybrid._comparable import borda_points, places, standardized
 from ecomrec.hybrid._mixture import Mixture, check_weights, weights_rule
 from ecomrec.hybrid._weights import (
@@ -185,6 +187,14 @@ class Blend(Mixture):
             panel = panel._replace(values=np.stack(rates, axis=-1))
         weights = learn(panel, self.weights == "evidence") if learning else given[None]
         return Learned(weights, *curves)
+
+    def _restored_own(
+        self, manifest: dict[str, Any], arrays: dict[str, np.ndarray], shop: Interactions
+    ) -> Learned:
+        own: Learned = super()._restored_own(manifest, arrays, shop)
+        if not own.fits(len(self._parts())):
+            raise FileFormatError("the weights do not fit the parts; the file is damaged.")
+        return own
 
     def _given(self) -> np.ndarray:
         return check_weights(self.weights, len(self._parts()), type(self).__name__)
