@@ -33,6 +33,16 @@ def main() -> None:
     commands.add_parser("linear", help="EASE and the bare inverse")
     one = commands.add_parser("accuracy", help="models tuned on ml-1m; defaults on three logs")
     one.add_argument("--log", nargs="+", help="only the defaults, on these logs")
+    one = commands.add_parser("hybrids", help="blends and others beside their best part")
+    one.add_argument("--log", nargs="+", help="only these logs")
+    one = commands.add_parser("cold", help="new items: found among themselves, and in all lists")
+    one.add_argument("--log", nargs="+", help="only these logs")
+    one = commands.add_parser("onboarding", help="what newcomers are asked, and what it is worth")
+    one.add_argument("--log", nargs="+", help="only these logs")
+    one = commands.add_parser("newcomers", help="what they are shown, by what is known of them")
+    one.add_argument("--log", nargs="+", help="only these logs")
+    one = commands.add_parser("reranking", help="variety of pages, baskets, two-stage requests")
+    one.add_argument("--part", nargs="+", help="only these parts of it")
     commands.add_parser("others", help="PureSVD and BPR beside their peers")
     commands.add_parser("retrieval", help="finding the best items, and bare BLAS", add_help=False)
     commands.add_parser("content", help="TF-IDF: speed on 200,000 items, quality on the shop")
@@ -68,6 +78,26 @@ def main() -> None:
         if not asked.log:
             print(accuracy.write_tuned())
         print(accuracy.write_defaults(asked.log))
+    elif asked.command == "hybrids":
+        from benchmarks import hybrids
+
+        print(hybrids.write(asked.log))
+    elif asked.command == "cold":
+        from benchmarks import cold_items
+
+        print(cold_items.write(asked.log))
+    elif asked.command == "onboarding":
+        from benchmarks import coldstart
+
+        print(coldstart.write(asked.log))
+    elif asked.command == "newcomers":
+        from benchmarks import coldstart
+
+        print(coldstart.write_newcomers(asked.log))
+    elif asked.command == "reranking":
+        from benchmarks import reranking
+
+        print(reranking.write(asked.part))
     elif asked.command == "others":
         from benchmarks import factors_other
 

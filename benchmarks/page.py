@@ -5,7 +5,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks import page_content, page_models
+from benchmarks import page_coldstart, page_content, page_hybrids, page_models, page_reranking
 from benchmarks.logs import LOGS
 from benchmarks.rst import listed, machine, table, title
 from benchmarks.runner import RESULTS
@@ -65,6 +65,9 @@ def write() -> Path:
         "updates": _updates,
         **page_models.SECTIONS,
         **page_content.SECTIONS,
+        **page_hybrids.SECTIONS,
+        **page_reranking.SECTIONS,
+        **page_coldstart.SECTIONS,
     }.items():
         path = RESULTS / f"{name}.json"
         if path.exists():

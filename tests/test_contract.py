@@ -28,6 +28,7 @@ from ecomrec.cf import (
     PureSVD,
     UserKNN,
 )
+from ecomrec.coldstart import AttributeToFactor, ColdStart, Explore, Friends, Nearby, Onboarding
 from ecomrec.content import (
     AttributeRecommender,
     EmbeddingRecommender,
@@ -36,6 +37,19 @@ from ecomrec.content import (
     SearchIndex,
     TfidfRecommender,
     Tokenizer,
+)
+from ecomrec.hybrid import (
+    DPP,
+    Blend,
+    Calibrated,
+    CategoryCap,
+    Complementary,
+    RankFusion,
+    Reranked,
+    SimilarityFusion,
+    Stacking,
+    Switch,
+    TwoStage,
 )
 from ecomrec.testing import check_recommender, checks_for, exceptions_for
 
@@ -75,6 +89,16 @@ VARIANTS = {
         AttributeRecommender({"price": 1.0}, weighting="none", n_bands=3, softness=0.0, n_jobs=1),
         AttributeRecommender({"category": 2, "price": 1}, half_life="5D"),
     ],
+    "AttributeToFactor": [
+        AttributeToFactor(),
+        AttributeToFactor(
+            PureSVD(3), EmbeddingRecommender(n_factors=3), kernel="rbf", n_landmarks=4
+        ),
+    ],
+    "ColdStart": [
+        ColdStart(),
+        ColdStart(fallback=[("g", Popularity(group="country")), ("p", Popularity())]),
+    ],
     "PersonalSearch": [
         PersonalSearch(),
         PersonalSearch(SearchIndex(prefix=True, typos=1), ItemKNN(shrink=1.0), weight=0.6),
@@ -86,6 +110,10 @@ VARIANTS = {
         TfidfRecommender(tokenizer=Tokenizer(stop_words="english"), half_life="5D"),
         TfidfRecommender(vectorizer=TfidfVectorizer(ngram_range=(1, 2))),
     ],
+    "Explore": [Explore(), Explore(method="ucb", share=0.2, new_below=2)],
+    "Onboarding": [Onboarding(), Onboarding(ItemKNN(), strategy="tree", n_questions=3)],
+    "Friends": [Friends(), Friends(half_life="5D", n_jobs=1)],
+    "Nearby": [Nearby(), Nearby(1.0, max_distance=3.0, popularity_weight=0.0, n_jobs=1)],
     "EASE": [
         EASE(),
         EASE(20.0, half_life="5D", n_jobs=1),
@@ -124,6 +152,51 @@ VARIANTS = {
         Item2Vec(32, window=5, smoothing=0.75, n_jobs=1),
         Item2Vec(16, method="sgns", half_life="5D", max_iter=3, subsample=0.1),
     ],
+    "Blend": [
+        Blend(),
+        Blend(
+            [("a", UserKNN(half_life="5D")), ("b", EASE(half_life="5D"))],
+            weights=[0.3, 0.7],
+            normalize="rank",
+        ),
+        Blend([("a", EASE()), ("b", Popularity())], weights="evidence", normalize="probability"),
+    ],
+    "SimilarityFusion": [
+        SimilarityFusion(),
+        SimilarityFusion(
+            UserKNN(half_life="5D"),
+            ItemKNN(mutual=True, half_life="5D"),
+            both_weight=0.6,
+            n_jobs=1,
+        ),
+    ],
+    "RankFusion": [
+        RankFusion(),
+        RankFusion([("a", EASE()), ("b", Popularity())], method="borda", weights=[0.7, 0.3]),
+    ],
+    "Complementary": [
+        Complementary(),
+        Complementary("basket", window="2D", shrink=0.0, basket_damping=0.0, n_jobs=1),
+    ],
+    "Reranked": [
+        Reranked(),
+        Reranked(
+            TfidfRecommender(),
+            [("mix", Calibrated()), ("wide", DPP()), ("cap", CategoryCap(2, window=3))],
+        ),
+    ],
+    "TwoStage": [
+        TwoStage(),
+        TwoStage([("a", ItemKNN()), ("b", Popularity())], min_positives=1, max_users=50),
+    ],
+    "Stacking": [
+        Stacking(),
+        Stacking([("a", ItemKNN()), ("b", Popularity())], min_positives=1, n_folds=2),
+    ],
+    "Switch": [
+        Switch(),
+        Switch([("new", ItemKNN()), ("old", EASE())], rule="known"),
+    ],
     "UserKNN": [
         UserKNN(),
         UserKNN(target="rating"),
@@ -147,6 +220,10 @@ CORE = {
 }
 # Beside those that the kit itself knows of: what a variant, not its class, does not promise.
 EXCEPTIONS = {
+    "ColdStart(fallback=[('g', Popularity(group='country')), ('p', Popularity())])": {
+        "check_history_equals_stored_user": "a visitor without an account has no group",
+        "check_history_joins_stored_events": "a visitor without an account has no group",
+    },
     "Popularity(count='weights')": {
         "check_beats_popularity": "who buys a thing often counts often: it ranks worse than users",
     },
@@ -163,6 +240,8 @@ EXCEPTIONS = {
 }
 # What each class must be put through at least, so that none is lost without notice.
 AT_LEAST = {
+    "AttributeToFactor": 70,
+    "ColdStart": 72,
     "ALS": 73,
     "AttributeRecommender": 71,
     "PersonalSearch": 71,
@@ -171,12 +250,24 @@ AT_LEAST = {
     "ItemKNN": 77,
     "EASE": 77,
     "SLIM": 77,
+    "Explore": 70,
+    "Friends": 70,
+    "Onboarding": 70,
     "GraphFilter": 77,
+    "Nearby": 70,
     "BPR": 75,
     "PureSVD": 77,
     "EmbeddingRecommender": 70,
     "Item2Vec": 77,
+    "Blend": 75,
+    "RankFusion": 75,
+    "SimilarityFusion": 77,
+    "Complementary": 71,
+    "Reranked": 75,
+    "Stacking": 75,
+    "Switch": 75,
     "SVD": 73,
+    "TwoStage": 75,
     "UserKNN": 77,
 }
 

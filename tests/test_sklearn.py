@@ -16,6 +16,7 @@ from ecomrec.cf import (
     PureSVD,
     UserKNN,
 )
+from ecomrec.coldstart import AttributeToFactor, ColdStart, Explore, Friends, Nearby, Onboarding
 from ecomrec.content import (
     AttributeRecommender,
     EmbeddingRecommender,
@@ -23,11 +24,29 @@ from ecomrec.content import (
     PersonalSearch,
     TfidfRecommender,
 )
+from ecomrec.hybrid import (
+    Blend,
+    Complementary,
+    RankFusion,
+    Reranked,
+    SimilarityFusion,
+    Stacking,
+    Switch,
+    TwoStage,
+)
 
 MODELS = [
+    Blend(),
+    RankFusion(),
+    Switch(),
+    SimilarityFusion(),
     AttributeRecommender(),
+    AttributeToFactor(),
+    ColdStart(),
     PersonalSearch(),
     TfidfRecommender(),
+    Complementary(),
+    Reranked(),
     ALS(),
     ALS(feedback="explicit"),
     BPR(),
@@ -35,12 +54,18 @@ MODELS = [
     GraphFilter(),
     Popularity(),
     EmbeddingRecommender(),
+    Explore(),
+    Friends(),
+    Nearby(),
+    Onboarding(),
     Item2Vec(),
     ItemKNN(),
     ItemKNN(target="rating"),
     PureSVD(),
     SLIM(),
+    Stacking(),
     SVD(),
+    TwoStage(),
     UserKNN(),
     UserKNN(target="rating"),
 ]
@@ -48,6 +73,7 @@ MODELS = [
 
 # A matrix has no texts, and models that read them say so.
 @pytest.mark.filterwarnings(r"ignore:\w+ learns from what the items are:UserWarning")
+@pytest.mark.filterwarnings("ignore:Friends learns from who knows whom:UserWarning")
 @parametrize_with_checks(MODELS)
 def test_scikit_learn_check_passes(estimator, check):
     check(estimator)

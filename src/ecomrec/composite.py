@@ -248,6 +248,10 @@ class CompositeRecommender(BaseRecommender):
         return any(part._reads_items for _, part in self._parts())
 
     @property
+    def _reads_friends(self) -> bool:
+        return any(getattr(part, "_reads_friends", False) for _, part in self._parts())
+
+    @property
     def _reads_ratings(self) -> bool:  # type: ignore[override]
         return any(part._reads_ratings or part._values() == "rating" for _, part in self._parts())
 
@@ -378,6 +382,24 @@ def with_state(part: BaseRecommender, state: State) -> BaseRecommender:
     twin: BaseRecommender = clone(part)
     twin._state = state
     return twin
+
+
+def reasons_of(
+    name: str, part: BaseRecommender, asked: Query, item: int, given: float | None = None
+) -> tuple[list[str], list[Any], np.ndarray, list[str]]:
+    """Why a part scores an item as it does, under the part's name: kinds, reasons, amounts, parts.
+
+    With `given`, the amounts are shares of that, and there are none if the reasons cancel out.
+    """
+    kinds, reasons, amounts, *inner = part._explain(part._state, asked, item)
+    amounts = np.asarray(amounts, dtype=np.float64)
+    if given is not None:
+        total = amounts.sum()
+        if total <= 0.01 * np.abs(amounts).sum():
+            return [], [], np.zeros(0), []
+        amounts = amounts * (given / total)
+    names = [f"{name}/{one}" for one in inner[0]] if inner else [name] * len(kinds)
+    return kinds, reasons, amounts, names
 
 
 def named_parts(*, least: int = 1) -> Rule:

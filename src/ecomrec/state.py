@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import timedelta
@@ -12,6 +13,7 @@ import numpy as np
 
 from ecomrec import persistence
 from ecomrec._lazy import computed_once
+from ecomrec._optional import require
 from ecomrec._registry import COMPONENTS, ESTIMATORS
 from ecomrec.data.histories import Profiles
 from ecomrec.data.ids import IdMap
@@ -90,9 +92,10 @@ def pack_parameter(value: Any) -> Any:
         value = np.timedelta64(value)
     name = type(value).__name__
     if name in _PARAMETERS and type(value) is _component(name):
-        defaults = type(value)().get_params(deep=False)
+        signature = inspect.signature(type(value)).parameters
+        defaults = {key: parameter.default for key, parameter in signature.items()}
         given = value.get_params(deep=False)
-        changed = {key: v for key, v in given.items() if not _same(v, defaults[key])}
+        changed = {key: v for key, v in given.items() if not _same(v, defaults.get(key, ...))}
         params = {key: pack_parameter(v) for key, v in sorted(changed.items())}
         return {"component": [name, params]}
     if isinstance(value, (list, tuple)) and _holds_estimators(value):
@@ -122,7 +125,9 @@ def _holds_estimators(values: Sequence[Any]) -> bool:
 
 
 def _component(name: str) -> type[Any]:
-    found: type[Any] = getattr(import_module(_PARAMETERS[name]), name)
+    module = _PARAMETERS[name]
+    owner = require(module, "rank") if module == "lightgbm" else import_module(module)
+    found: type[Any] = getattr(owner, name)
     return found
 
 

@@ -53,7 +53,8 @@ COMPOSITIONS = {
     "blend": lambda one, other: Blend([("one", one), ("other", other)], weights=[0.6, 0.4]),
     "fusion": lambda one, other: RankFusion([("one", one), ("other", other)]),
     "switch": lambda one, other: Switch([("one", one), ("other", other)], edges=[2]),
-    #    "cold": lambda one, other: ColdStart(one, fallback=[("other", other)]),
+    "cold": lambda one, other: ColdStart(one, fallback=[("other", other)]),
+    "ranked": lambda one, other: TwoStage([("one", one), ("other", other)]),
     "nested": lambda one, other: Blend(
         [("plain", one), ("mixed", RankFusion([("one", one), ("other", other)]))]
     ),

@@ -38,6 +38,14 @@ class _Learned:
             self.lists[group] = order[totals[order] > 0], totals
         return self.lists[group]
 
+    @computed_once
+    def members(self) -> dict[str, int]:
+        """A user of each group: whoever asks in their place gets the list of the group."""
+        numbers, rows = np.unique(self.groups, return_index=True)
+        names = _decoded(self.names)
+        of_groups = zip(numbers.tolist(), rows.tolist(), strict=True)
+        return {names[number - 1]: row for number, row in of_groups if number > 0}
+
 
 class Popularity(BaseRecommender):
     """Recommends what most users touched, overall or within the user's own group.

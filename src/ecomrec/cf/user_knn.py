@@ -198,18 +198,23 @@ class UserKNN(NeighborModel):
         if self.target == "rating":
             return self._explain_rating(state, query, item)
         shop = state.interactions
-        _, items, weights = query.profiles
+        items = query.profiles.items
         parts = np.zeros(len(items))
         found = self._neighbors_of(state, query)
         for neighbour, likeness in zip(found.entities.tolist(), found.values, strict=True):
             theirs, their_weights = shop.by_user.row(neighbour)[:2]
-            stored = theirs, their_weights
             held = float(their_weights[theirs == item].sum()) * shop.scale
             if held > 0:
                 # The neighbour's share of the score, split over the items they have in common.
-                shares = hood.shared_parts(
-                    state.learned, self._recipe(), (items, weights), stored, shop.scale
-                )
-                parts += float(likeness) * held * shares
+                parts += float(likeness) * held * self._shares(state, query, neighbour)
         reasons = shop.items.take(items[parts > 0]).tolist()
         return ["item"] * len(reasons), reasons, parts[parts > 0]
+
+    def _shares(self, state: State, query: Query, neighbour: int) -> np.ndarray:
+        """Share of each item of a visitor in the likeness to a neighbour; the sum is 1."""
+        shop = state.interactions
+        stored = shop.by_user.row(neighbour)[:2]
+        _, items, weights = query.profiles
+        return hood.shared_parts(
+            state.learned, self._recipe(), (items, weights), (stored[0], stored[1]), shop.scale
+        )

@@ -46,6 +46,10 @@ def run(args: argparse.Namespace, progress: Progress) -> None:
             use_model(find_model(name)[1])
     with progress.step("compiling what a search uses"):
         use_index()
+    with progress.step("compiling what rerankers use"):
+        use_rerankers()
+    with progress.step("compiling what learned rankers use"):
+        use_rankers()
     folders = sorted({path for kernel in kernels() if (path := kernel.stats.cache_path)})
     sys.stdout.write(f"{len(kernels())} kernels are compiled\n")
     for folder in folders:
@@ -108,6 +112,34 @@ def use_index() -> None:
             for more in (items.assign(item_id=range(3, 7)), items.assign(title="blue thing")):
                 one.add(more).search("blue thinh", k=2)
             one.remove([0]).refresh().search("blue", k=2)
+
+
+def use_rerankers() -> None:
+    """Put a list into every other order there is."""
+    import numpy as np
+    import pandas as pd
+
+    from ecomrec import hybrid
+    from ecomrec.base import Recommendations
+
+    items = pd.DataFrame({"item_id": range(4), "title": "thing", "category": ["a", "b", "a", "b"]})
+    recs = Recommendations(np.arange(4)[None], np.arange(4, 0, -1.0)[None], [0])
+    hybrid.MMR().fit(items=items).rerank(recs)
+    hybrid.DPP().fit(items=items).rerank(recs)
+    hybrid.Calibrated().fit(items=items).rerank(recs, history=[[0]])
+    hybrid.CategoryCap().fit(items=items).rerank(recs)
+    hybrid.ExposureFairness(column="category").fit(items=items).rerank(recs)
+
+
+def use_rankers() -> None:
+    """Ask boosted trees."""
+    import numpy as np
+    from sklearn.ensemble import HistGradientBoostingRegressor
+
+    from ecomrec.persistence.learners import frozen
+
+    rows = np.arange(80.0)[:, None]
+    frozen(HistGradientBoostingRegressor(max_iter=1).fit(rows, rows[:, 0])).predict(rows)
 
 
 def _variants(estimator: type[Any]) -> Iterator[dict[str, Any]]:

@@ -10,7 +10,7 @@ import numpy as np
 from ecomrec._validation import Rule, succeeds
 from ecomrec.base import BaseRecommender, Explained, Query, State
 from ecomrec.cf import ALS, ItemKNN
-from ecomrec.composite import CompositeRecommender, Named
+from ecomrec.composite import CompositeRecommender, Named, reasons_of
 from ecomrec.requests import slice_query
 
 # A block of scores of one part takes about this much memory.
@@ -76,23 +76,15 @@ class Mixture(CompositeRecommender):
             score, given = float(block[0, item]), float(shares[number]) * float(worth[0, item])
             if given == 0:
                 continue
-            part: BaseRecommender = state.learned.parts[number]
             asked = self._asked_of(state, number, query)
-            more, why, values, *inside = part._explain(part._state, asked, item)
-            values = np.asarray(values, dtype=np.float64)
-            if score > 0 and values.sum() > 0.01 * np.abs(values).sum():
-                scaled = (values * (given / values.sum())).tolist()
-                kinds += more
-                reasons += why
-                amounts += scaled
-                inner = inside[0] if inside else [""] * len(scaled)
-                parts += [f"{name}/{one}" if one else name for one in inner]
-            else:
+            found = reasons_of(name, state.learned.parts[number], asked, item, given)
+            if score <= 0 or not found[0]:
                 # A score at or below 0 is worth its place above others, which no reason explains.
-                kinds.append("part")
-                reasons.append(name)
-                amounts.append(given)
-                parts.append(name)
+                found = ["part"], [name], np.array([given]), [name]
+            kinds += found[0]
+            reasons += found[1]
+            amounts += found[2].tolist()
+            parts += found[3]
         return kinds, reasons, np.array(amounts), parts
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from ecomrec._validation import Rule, choice, jobs, succeeds
 from ecomrec.base import BaseRecommender, Explained, Query, Recommendations, State, Unknown
 from ecomrec.cf import ALS, Popularity
-from ecomrec.composite import CompositeRecommender, Named, named_parts
+from ecomrec.composite import CompositeRecommender, Named, named_parts, reasons_of
 from ecomrec.kernels import neighbors, ranking
 from ecomrec.requests import taken
 
@@ -214,10 +214,7 @@ class Switch(CompositeRecommender):
 
     def _explain(self, state: State, query: Query, item: int) -> Explained:
         ((_, part, asked, _),) = self._shared_out(state, query, ranking.no_mask(1))
-        kinds, reasons, amounts, *parts = part._explain(part._state, asked, item)
-        name = self._parts()[int(self._chosen(query)[0])][0]
-        inner = parts[0] if parts else [""] * len(kinds)
-        return kinds, reasons, amounts, [f"{name}/{one}" if one else name for one in inner]
+        return reasons_of(self._parts()[int(self._chosen(query)[0])][0], part, asked, item)
 
     def _shared_out(
         self, state: State, query: Query, mask: ranking.Mask

@@ -174,6 +174,9 @@ def _renamed(table: Any, column: str, names: dict[Any, Any]) -> Any:
         return None
     new = np.empty(len(table), dtype=object)
     new[:] = [names[value] for value in table[column].tolist()]
+    if column == "user_id" and "friends" in table:
+        lists = [[names[friend] for friend in some] for some in table["friends"]]
+        table = table.assign(friends=pd.Series(lists, dtype=object, index=table.index))
     return table.assign(**{column: pd.Series(new, dtype=object, index=table.index)})
 
 
