@@ -9,6 +9,8 @@ from ecomrec.kernels import ranking
 
 # Scores that differ by less than this share of a row's largest are equal to a ranking: rounding.
 _TIE = 1e-4
+# Touched items that are placed at a time: each is held against `depth` scores.
+_AT_A_TIME = 4096
 # The spread of new items is at least this share of that of all.
 _LEAST_SPREAD = 0.3
 
@@ -93,11 +95,11 @@ def places(block: np.ndarray, query: Query, depth: int, n_jobs: int | None) -> n
     result[rows, items[rows, columns]] = shared[rows, columns]
     owners = np.repeat(np.arange(n), np.diff(at))
     mine = block[owners, touched]
-    for row in np.unique(owners[~np.isnan(mine)]).tolist():
-        here = touched[at[row] : at[row + 1]]
-        seen = mine[at[row] : at[row + 1]]
-        n_found = int(found[row].sum())
-        better = np.searchsorted(-scores[row, :n_found], -seen - _TIE * size[row], side="left")
-        placed = np.where(np.isnan(seen) | (better >= depth), 0, better + 1)
-        result[row, here] = placed
+    told = np.flatnonzero(~np.isnan(mine))
+    for start in range(0, len(told), _AT_A_TIME):
+        some = told[start : start + _AT_A_TIME]
+        row = owners[some]
+        better = scores[row] - mine[some, None] > _TIE * size[row, None]
+        place = np.count_nonzero(better, axis=1)
+        result[row, touched[some]] = np.where(place < depth, place + 1, 0)
     return result
