@@ -17,8 +17,8 @@ from ecomrec.data.interactions import Change, Interactions
 from ecomrec.data.rows import RowStore
 from ecomrec.data.timestamps import HalfLife, duration, half_life_nanoseconds
 from ecomrec.hybrid._baskets import UNIT, as_matrix, as_store, baskets_of, changed, pairs_of
-from ecomrec.hybrid._groups import column_of_groups
-from ecomrec.hybrid._shelf import Shelf, empty_shelf, filled, grown, kept
+from ecomrec.hybrid.rerank._groups import column_of_groups
+from ecomrec.hybrid.rerank._shelf import Shelf, empty_shelf, filled, grown, kept
 from ecomrec.kernels import neighbors
 
 

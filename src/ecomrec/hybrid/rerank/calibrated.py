@@ -11,8 +11,8 @@ from ecomrec._validation import Rule, jobs, real, text
 from ecomrec.data.catalog import Catalog
 from ecomrec.data.histories import Profiles, stored_profiles
 from ecomrec.exceptions import DataError
-from ecomrec.hybrid._groups import blocks, column_of_groups, members_of
-from ecomrec.hybrid._reranker import Known, Lists, Reranker, histories_of
+from ecomrec.hybrid.rerank._groups import blocks, column_of_groups, members_of
+from ecomrec.hybrid.rerank._reranker import Known, Lists, Reranker, histories_of
 from ecomrec.kernels import greedy
 from ecomrec.recommendations import Recommendations
 

@@ -13,8 +13,8 @@ from ecomrec.data.catalog import Catalog
 from ecomrec.data.ids import IdMap, check_ids, id_list
 from ecomrec.data.tables import ITEM
 from ecomrec.exceptions import DataError
-from ecomrec.hybrid._reranker import Known, Lists, Reranker
-from ecomrec.hybrid._shelf import GROUP, TEXT, Rows, empty_shelf, unit_rows
+from ecomrec.hybrid.rerank._reranker import Known, Lists, Reranker
+from ecomrec.hybrid.rerank._shelf import GROUP, TEXT, Rows, empty_shelf, unit_rows
 
 # Columns that are read unless told otherwise: texts by their words, the others as they are.
 _TEXTS = {"title": 1.0, "name": 1.0, "description": 1.0}

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ecomrec.hybrid._reranker import Known, Lists
-from ecomrec.hybrid._spread import Spread
+from ecomrec.hybrid.rerank._reranker import Known, Lists
+from ecomrec.hybrid.rerank._spread import Spread
 from ecomrec.kernels import greedy
 
 

@@ -17,7 +17,7 @@ from ecomrec.data.ids import IdMap, check_ids
 from ecomrec.data.interactions import Interactions
 from ecomrec.data.tables import ITEM, is_table
 from ecomrec.exceptions import DataError
-from ecomrec.hybrid._shelf import Shelf, empty_shelf, filled
+from ecomrec.hybrid.rerank._shelf import Shelf, empty_shelf, filled
 from ecomrec.recommendations import Recommendations
 
 

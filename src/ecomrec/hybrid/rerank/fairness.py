@@ -9,8 +9,8 @@ import numpy as np
 
 from ecomrec._validation import Rule, jobs, real, text
 from ecomrec.data.catalog import Catalog
-from ecomrec.hybrid._groups import Members, blocks, column_of_groups, members_of
-from ecomrec.hybrid._reranker import Known, Lists, Reranker, lowered
+from ecomrec.hybrid.rerank._groups import Members, blocks, column_of_groups, members_of
+from ecomrec.hybrid.rerank._reranker import Known, Lists, Reranker, lowered
 from ecomrec.kernels import greedy
 
 _SHARE = real(0, 1)

@@ -16,10 +16,10 @@ from ecomrec.data.catalog import Catalog, as_catalog
 from ecomrec.data.interactions import Change, Interactions
 from ecomrec.data.source import Source
 from ecomrec.exceptions import DataError
-from ecomrec.hybrid._reranker import Known, Lists, Reranker, lowered
-from ecomrec.hybrid._shelf import Shelf, empty_shelf, filled, grown, kept
-from ecomrec.hybrid._spread import FACTORS, Spread
-from ecomrec.hybrid.mmr import MMR
+from ecomrec.hybrid.rerank._reranker import Known, Lists, Reranker, lowered
+from ecomrec.hybrid.rerank._shelf import Shelf, empty_shelf, filled, grown, kept
+from ecomrec.hybrid.rerank._spread import FACTORS, Spread
+from ecomrec.hybrid.rerank.mmr import MMR
 from ecomrec.kernels import assemble, ranking
 
 

@@ -9,8 +9,8 @@ import numpy as np
 
 from ecomrec.data.catalog import Catalog
 from ecomrec.exceptions import DataError
-from ecomrec.hybrid._reranker import Known, Lists
-from ecomrec.hybrid._shelf import GROUP
+from ecomrec.hybrid.rerank._reranker import Known, Lists
+from ecomrec.hybrid.rerank._shelf import GROUP
 
 # Cells of a table of lists x groups that are made at a time.
 _CELLS = 4_000_000

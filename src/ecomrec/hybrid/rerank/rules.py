@@ -11,8 +11,8 @@ import numpy as np
 from ecomrec._validation import Rule, choice, integer, real, text
 from ecomrec.data.catalog import Catalog
 from ecomrec.exceptions import DataError
-from ecomrec.hybrid._reranker import Known, Lists, Reranker, kept_places, lowered
-from ecomrec.hybrid._shelf import GROUP, NUMBER
+from ecomrec.hybrid.rerank._reranker import Known, Lists, Reranker, kept_places, lowered
+from ecomrec.hybrid.rerank._shelf import GROUP, NUMBER
 from ecomrec.recommendations import Recommendations
 
 _WHAT = "a list of item ids, or a dict of columns to values, such as {'brand': 'Acme'}"
