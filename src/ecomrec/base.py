@@ -654,7 +654,7 @@ def miss_items(name: str, from_table: bool) -> None:
     )
     if from_table:
         raise DataError(f"{message}; got items=None.")
-    warnings.warn(f"{message}. Without it everybody gets what sells.", UserWarning, stacklevel=5)
+    warnings.warn(f"{message}. Without it everybody gets what sells.", UserWarning, stacklevel=4)
 
 
 def load(path: str | PathLike[str], *, verify: bool = False, mmap: bool = False) -> Any:

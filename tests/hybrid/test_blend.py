@@ -184,6 +184,13 @@ def test_rates_are_rates():
     np.testing.assert_allclose(np.interp([0.3, 0.6, 0.9], x, y), [0.09, 0.18, 0.27], atol=0.03)
 
 
+def test_few_scores_have_one_rate():
+    for n in (0, 1, 2, 60, 150, 400):
+        x, y = rate_curve(np.linspace(0.1, 1, n), np.arange(n) % 2 == 0)
+        assert len(x) == len(y) >= 1
+        assert np.isfinite(y).all()
+
+
 def test_probabilities_are_those_of_the_later_slice():
     shop = make_shop(800, 100, 16_000, columns=("user_id", "item_id", "timestamp"), random_state=3)
     cut = shop.events["timestamp"].quantile(0.8)
@@ -228,6 +235,24 @@ def test_parts_may_count_events_differently():
     np.testing.assert_allclose(stored.scores, visiting.scores, rtol=1e-3)
 
 
+def test_rows_of_a_request_are_kept_apart_for_parts_that_differ(monkeypatch):
+    """Histories with ratings, answered in blocks or by several parts, are those of their rows."""
+    events = log(ratings=True)
+    mixed = Blend([("knn", ItemKNN(half_life="20D")), ("user", UserKNN(half_life="60D"))])
+    parts = [("few", clone(mixed)), ("many", RankFusion([("x", EASE()), ("y", clone(mixed))]))]
+    model = Switch(parts, edges=[3]).fit(events)
+    users = model.user_ids_[:6].tolist()
+    own = events[events["user_id"].isin(users)]
+    own = own.drop(own.index[own["user_id"].isin(users[::2]) & own.duplicated("user_id")])
+    monkeypatch.setattr("ecomrec.hybrid._mixture._BLOCK_BYTES", 1)  # a block for each row
+    together = model.recommend(history=own, k=3)
+    assert set(model.answering_part(history=own)) == {"few", "many"}
+    for user, items, scores in zip(together.keys, together.items, together.scores, strict=True):
+        alone = model.recommend(history=own[own["user_id"] == user], k=3)
+        np.testing.assert_array_equal(alone.items[0], items)
+        np.testing.assert_allclose(alone.scores[0], scores, rtol=1e-5)
+
+
 def test_parts_that_differ_grow_forget_and_are_saved_as_one(tmp_path):
     events = log(ratings=True)
     parts = [
@@ -251,15 +276,37 @@ def test_parts_that_differ_grow_forget_and_are_saved_as_one(tmp_path):
     expected, found = (m.recommend(model.user_ids_, k=4) for m in (model, loaded))
     np.testing.assert_array_equal(expected.items, found.items)
     np.testing.assert_array_equal(expected.scores, found.scores)
-    # Parts that count alike share one copy, before and after.
-    shops = {id(part._state.interactions) for part in loaded._state.learned.parts}
-    assert len(shops) == len({id(p._state.interactions) for p in model._state.learned.parts}) == 3
+
+
+def test_parts_that_count_alike_share_one_copy(tmp_path):
+    events = log(ratings=True)
+    parts = [
+        ("svd", SVD(4)), ("one", ItemKNN(half_life="20D")), ("two", EASE(half_life="20D")),
+        ("pop", Popularity()), ("mix", Blend([("x", UserKNN(half_life="20D")), ("y", EASE())])),
+    ]  # fmt: skip
+    model = Blend(parts).fit(events)
+    model.partial_fit(events[:2].assign(user_id="new")).forget(users=["u01"])
+    model.save(tmp_path / "blend")
+    for one in (model, ecomrec.load(tmp_path / "blend")):
+        svd, first, second, popular, mix = (
+            p._state.interactions for p in one._state.learned.parts
+        )
+        inner = [p._state.interactions for p in one._state.learned.parts[4]._state.learned.parts]
+        assert first is second is mix is inner[0]
+        assert popular is inner[1]
+        assert len({id(shop) for shop in (svd, first, popular)}) == 3
 
 
 def test_damaged_compositions_are_refused(tmp_path):
     parts = [("knn", ItemKNN()), ("pop", Popularity())]
     Blend(parts, weights=[0.3, 0.7]).fit(log()).save(tmp_path / "whole")
     manifest, arrays = persistence.read(tmp_path / "whole")
+
+    def fewer(theirs):
+        Popularity().fit(log(3)).save(tmp_path / "small")
+        small, more = persistence.read(tmp_path / "small")
+        theirs.update({f"part1/{name}": values for name, values in more.items()})
+        return small["state"]
 
     def changed(change):
         own, theirs = copy.deepcopy(manifest), dict(arrays)
@@ -271,6 +318,7 @@ def test_damaged_compositions_are_refused(tmp_path):
         (lambda own, _: own["state"]["parts"].pop(), "shorter"),
         (lambda own, _: own["state"]["parts"].reverse(), "does not describe"),
         (lambda own, _: own["state"]["parts"][0].update(shop=7), "does not hold"),
+        (lambda own, a: own["state"]["parts"][1].update(fewer(a)), "differ in users or items"),
         (lambda own, _: own["state"]["parts"][0].update(shop=-1), "does not hold"),
         (lambda own, _: own["state"]["own"].update(type="Popen"), "Popen"),
         (lambda _, a: a.update({"own.weights": a["own.weights"][:, :1]}), "do not fit the parts"),

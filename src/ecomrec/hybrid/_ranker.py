@@ -111,8 +111,9 @@ def rates(knots: np.ndarray, found: np.ndarray) -> np.ndarray:
     if knots.shape[1] == 0:
         return found
     if knots.shape[1] == 1:
-        return np.asarray(expit(knots[0, 0] * found + knots[1, 0]))
-    return np.asarray(np.interp(found, knots[0], knots[1]))
+        # Not so small that it is 0 as float32, which would read as no evidence.
+        return np.asarray(expit(np.clip(knots[0, 0] * found + knots[1, 0], -80, 80)))
+    return np.asarray(np.maximum(np.interp(found, knots[0], knots[1]), _CLOSEST))
 
 
 def importances(

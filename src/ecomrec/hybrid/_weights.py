@@ -218,7 +218,7 @@ def rate_curve(
     n = len(scores)
     halvings = np.linspace(0, max(np.log2(n / _LEAST_IN_BIN), 0), n_points)
     edges = np.unique((n * (1 - 0.5**halvings)).astype(int))
-    edges = np.append(edges[edges < n - _LEAST_IN_BIN // 2], n)
+    edges = np.append(edges[(edges == 0) | (edges < n - _LEAST_IN_BIN // 2)], n)
     middle = np.array([scores[a:b].mean() for a, b in pairwise(edges)])
     sizes = np.diff(edges)
     touched = np.add.reduceat(hits.astype(np.float64), edges[:-1])

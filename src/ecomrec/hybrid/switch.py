@@ -99,6 +99,10 @@ class Switch(CompositeRecommender):
         self.edges = edges
         self.n_jobs = n_jobs
 
+    @property
+    def _score_unit(self) -> float:  # type: ignore[override]
+        return max(float(part._score_unit) for _, part in self._parts())
+
     def _parts(self) -> Named:
         if self.parts is None:
             return [("popularity", Popularity()), ("als", ALS())]

@@ -177,5 +177,5 @@ class Calibrated(Reranker):
         found = np.isin(labels, words)
         mixes = np.zeros((n, len(words)))
         np.add.at(mixes, (row_of[owners[found]], at[found]), shares[owners[found]])
-        scale = np.divide(1.0, total, out=np.zeros_like(total), where=total > 0)
+        scale = np.divide(1.0, total, out=np.zeros(n), where=total > 0)
         return mixes * scale[:, np.newaxis]
