@@ -48,6 +48,8 @@ def run(args: argparse.Namespace, progress: Progress) -> None:
         use_index()
     with progress.step("compiling what rerankers use"):
         use_rerankers()
+    with progress.step("compiling what places use"):
+        use_places()
     with progress.step("compiling what learned rankers use"):
         use_rankers()
     folders = sorted({path for kernel in kernels() if (path := kernel.stats.cache_path)})
@@ -129,6 +131,25 @@ def use_rerankers() -> None:
     hybrid.Calibrated().fit(items=items).rerank(recs, history=[[0]])
     hybrid.CategoryCap().fit(items=items).rerank(recs)
     hybrid.ExposureFairness(column="category").fit(items=items).rerank(recs)
+
+
+def use_places() -> None:
+    """Ask what is near."""
+    import pandas as pd
+
+    from ecomrec.coldstart import Nearby
+
+    events = pd.DataFrame({"user_id": ["a", "b"], "item_id": [0, 1]})
+    spots = {"lat": [52.5, 48.1, 52.4], "lon": [13.4, 11.6, 13.1]}
+    items = pd.DataFrame({"item_id": [0, 1, 2], **spots})
+    users = pd.DataFrame({"user_id": ["a", "b", "c"], **spots})
+    model = Nearby().fit(events, items=items, users=users)
+    model.recommend(["a", "c"], k=2)
+    model.recommend(["a"], k=2, exclude_seen=False)
+    model.predict([("a", 1)])
+    model.similar_items([0], k=2)
+    model.similar_users(["a"], k=2)
+    model.recommend(history=[[0]], k=2)
 
 
 def use_rankers() -> None:
