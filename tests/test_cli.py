@@ -1004,6 +1004,9 @@ from ecomrec.datasets import make_shop
 
 shop = make_shop(n_users=150, n_items=50, n_events=3000, ids="string")
 events = ecomrec.EventWeights(dict(view=1, cart=2, purchase=5, **{"return": -5})).fit_transform(shop.events)
+ids = shop.users["user_id"].tolist()
+people = shop.users.assign(friends=[[one] for one in ids[1:] + ids[:1]])
+things = shop.items.assign(lat=np.linspace(48, 52, len(shop.items)), lon=13.0)
 frames = [events, events.drop(columns="timestamp"), events[["user_id", "item_id"]],
           events.assign(rating=events.weight.clip(1)).drop(columns="weight")]
 used = 0
@@ -1018,8 +1021,8 @@ for name in model_names():
             continue
         for switch in switches:
             model = estimator(**switch)
-            items = shop.items.assign(available=True) if frame is events else shop.items
-            model.fit(frame[:2000], items=items, users=shop.users)
+            items = things.assign(available=True) if frame is events else things
+            model.fit(frame[:2000], items=items, users=people)
             with tempfile.TemporaryDirectory() as folder:
                 model.save(folder + "/m.ecomrec")
                 mapped = ecomrec.load(folder + "/m.ecomrec", mmap=True)
