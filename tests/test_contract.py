@@ -281,7 +281,7 @@ AT_LEAST = {
 
 # Expected failures try harder, for a strict xfail must fail, and do not shrink what they find.
 settings.register_profile("sample", max_examples=6)
-settings.register_profile("full", max_examples=25)
+settings.register_profile("full", max_examples=15)
 settings.register_profile("expected failure", max_examples=300, phases=(Phase.generate,))
 
 

@@ -159,7 +159,7 @@ class ColdStart(CompositeRecommender):
 
     @property
     def _score_unit(self) -> float:  # type: ignore[override]
-        return float(self._parts()[0][1]._score_unit)
+        return max(float(part._score_unit) for _, part in self._parts())
 
     # ------------------------------------------------------------------ answering
 

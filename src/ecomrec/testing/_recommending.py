@@ -87,12 +87,17 @@ def check_items_without_evidence_come_by_popularity(model: BaseRecommender) -> N
         matrix = shop.to_scipy().toarray()
         counts = dict(zip(shop.item_ids.tolist(), (matrix > 0).sum(axis=0).tolist(), strict=True))
         place = {item: number for number, item in enumerate(shop.item_ids.tolist())}
+        # A sum that cancelled, or vectors at right angles, is evidence that comes to nothing: of
+        # such a model's items at score 0 only those are sure to have none that have no vector.
+        unit, vectors = model._score_unit, getattr(fitted, "item_factors_", None)
+        bare = {
+            item
+            for item, number in place.items()
+            if not unit or (counts[item] == 0 and (vectors is None or not vectors[number].any()))
+        }
         for row in filled(everything(fitted)):
-            # A sum that cancelled, or vectors at right angles, is evidence that comes to nothing.
             rest = [
-                (-counts[item], place[item])
-                for item, score in row
-                if score == 0 and (counts[item] == 0 or not model._score_unit)
+                (-counts[item], place[item]) for item, score in row if score == 0 and item in bare
             ]
             assert rest == sorted(rest), f"{row} does not end by popularity {counts}."
 
