@@ -31,6 +31,7 @@ from ecomrec.kernels import neighbors, ranking
 from ecomrec.recommendations import Recommendations
 from ecomrec.requests import (
     SKIP,
+    check_unknown,
     known_rows,
     make_mask,
     make_query,
@@ -100,6 +101,8 @@ class BaseRecommender(StatefulEstimator[State]):
     tuning_space: ClassVar[Mapping[str, Sequence[Any]]] = {}
     #: Whether the model learns from the items table, so that it needs one beside the events.
     _reads_items: ClassVar[bool] = False
+    #: Whether the users table must have lists of friends.
+    _reads_friends: ClassVar[bool] = False
     #: Whether short rows are filled by popularity; not where a rule may leave places empty.
     _fills: ClassVar[bool] = True
     #: Whether it needs ratings although its own scores are none.
@@ -274,8 +277,7 @@ class BaseRecommender(StatefulEstimator[State]):
         """
         state = self._fitted_state()
         k = check_k(k)
-        if unknown not in ("raise", "skip"):
-            raise ValueError(f"unknown must be 'raise' or 'skip'; got {unknown!r}.")
+        check_unknown(unknown)
         keys, query, known = self._ask(state, users, history)
         while True:
             fresh = self._freshen(state, query)
@@ -688,7 +690,13 @@ def load(path: str | PathLike[str], *, verify: bool = False, mmap: bool = False)
     ...     ecomrec.load(f"{folder}/shop.ecomrec").recommend([1], k=1).items.tolist()
     [[1]]
     """
-    manifest, arrays = persistence.read(path, verify=verify, mmap=mmap)
+    return restored(path, *persistence.read(path, verify=verify, mmap=mmap))
+
+
+def restored(
+    path: str | PathLike[str], manifest: dict[str, Any], arrays: dict[str, np.ndarray]
+) -> Any:
+    """Make the estimator of this library that a file's manifest and arrays describe."""
     name = manifest.get("class")
     if name not in LOADABLE:
         raise FileFormatError(

@@ -15,7 +15,7 @@ from ecomrec.base import BaseRecommender, Explained, Query, SideTables, State
 from ecomrec.data.histories import Profiles, stored_profiles
 from ecomrec.data.interactions import Change, Interactions
 from ecomrec.data.source import Growth, Removal, Source
-from ecomrec.exceptions import DataError, FileFormatError
+from ecomrec.exceptions import FileFormatError
 from ecomrec.kernels import neighbors, ranking
 from ecomrec.requests import make_query
 from ecomrec.state import pack_fields, pack_shop, unpack_fields, unpack_shop
@@ -248,8 +248,8 @@ class CompositeRecommender(BaseRecommender):
         return any(part._reads_items for _, part in self._parts())
 
     @property
-    def _reads_friends(self) -> bool:
-        return any(getattr(part, "_reads_friends", False) for _, part in self._parts())
+    def _reads_friends(self) -> bool:  # type: ignore[override]
+        return any(part._reads_friends for _, part in self._parts())
 
     @property
     def _reads_ratings(self) -> bool:  # type: ignore[override]
@@ -416,22 +416,6 @@ def named_parts(*, least: int = 1) -> Rule:
         ),
         ([], "parts", 3, [("cf", 3)], [BaseRecommender], [("cf", BaseRecommender)]),
     )
-
-
-def check_fitted_together(shop: Interactions, name: str, part: BaseRecommender) -> None:
-    """Refuse a part that is not fitted, or was on other users or items."""
-    part._check_fitted()
-    theirs = part._state.interactions
-    for what, mine, other in (
-        ("users", shop.users, theirs.users),
-        ("items", shop.items, theirs.items),
-    ):
-        if len(mine) != len(other) or not np.array_equal(mine.ids, other.ids):
-            raise DataError(
-                f"part {name!r} knows {len(other)} {what}, and the events here have {len(mine)}: "
-                f"not the same {what} in the same order. Fit it on the same events and side "
-                "tables."
-            )
 
 
 def _is_listing(value: Any) -> bool:

@@ -16,6 +16,18 @@ from ecomrec.kernels import ranking
 from ecomrec.state import Query, State
 
 
+def check_unknown(unknown: str) -> None:
+    """Refuse another word than the two there are."""
+    if unknown not in ("raise", "skip"):
+        raise ValueError(f"unknown must be 'raise' or 'skip'; got {unknown!r}.")
+
+
+def strangers(n: int) -> Query:
+    """Return a request of n visitors of whom nothing is stored."""
+    nothing = Profiles(ranking.no_rows(n), ranking.NOTHING, np.empty(0, dtype=np.float32))
+    return Query(np.full(n, -1), nothing, False)
+
+
 def make_query(
     state: State, users: Any, history: Any, *, quiet: bool = False
 ) -> tuple[Sequence[Any] | np.ndarray, Query, np.ndarray]:

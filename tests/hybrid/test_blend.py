@@ -15,7 +15,6 @@ import ecomrec
 from ecomrec import persistence
 from ecomrec.base import Query
 from ecomrec.cf import ALS, BPR, EASE, SVD, ItemKNN, Popularity, PureSVD, UserKNN
-from ecomrec.composite import check_fitted_together
 from ecomrec.content import AttributeRecommender, PersonalSearch, TfidfRecommender
 from ecomrec.data import Interactions
 from ecomrec.data.histories import Profiles
@@ -477,16 +476,6 @@ def test_parts_without_what_they_need_say_so():
         Blend([("a", ItemKNN()), ("b", EASE(half_life="5D"))]).fit(shop)
     with pytest.raises(DataError, match="ratings are needed"):
         Blend([("a", ItemKNN()), ("b", SVD())]).fit(events[["user_id", "item_id"]])
-
-
-def test_foreign_and_unfitted_parts_are_named():
-    shop = Interactions.from_table(log())
-    with pytest.raises(NotFittedError, match="ItemKNN is not fitted"):
-        check_fitted_together(shop, "cf", ItemKNN())
-    check_fitted_together(shop, "cf", ItemKNN().fit(log()))
-    other = ItemKNN().fit(log()[log()["item_id"] != "a"])
-    with pytest.raises(DataError, match="part 'cf' knows 5 items, and the events here have 6"):
-        check_fitted_together(shop, "cf", other)
 
 
 def test_setting_parts_leaves_the_original_alone():

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.base import clone
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -12,7 +13,7 @@ import ecomrec
 from ecomrec.cf import ItemKNN, Popularity
 from ecomrec.datasets import make_shop
 from ecomrec.exceptions import DataError, FileFormatError, UnknownIdError
-from ecomrec.hybrid import TwoStage, _pair_features
+from ecomrec.hybrid import Blend, Stacking, TwoStage, _pair_features
 
 GENERATORS = [("knn", ItemKNN(shrink=5.0)), ("popular", Popularity())]
 START = pd.Timestamp("2026-01-01")
@@ -448,6 +449,19 @@ def test_context_is_saved(weather, tmp_path):
     context = {"weather": "dry", "hour": 9}
     one, two = (m.recommend([1, 2], context=context) for m in (weather, back))
     np.testing.assert_array_equal(one.scores, two.scores)
+
+
+def test_a_nested_model_reads_its_context_from_the_same_events():
+    own = TwoStage([("popular", Popularity())], context=["weather"])
+    nested = Blend([("two", own), ("popular", Popularity())]).fit(seasonal())
+    alone, inner = clone(own).fit(seasonal()), nested.parts_["two"]
+    for context in ({"weather": "wet"}, {"weather": "dry"}):
+        one, two = (m.recommend([1, 2], context=context) for m in (alone, inner))
+        np.testing.assert_array_equal(one.items, two.items)
+        np.testing.assert_array_equal(one.scores, two.scores)
+    stack = Stacking([("two", own), ("popular", Popularity())])
+    with pytest.raises(DataError, match="a Stacking around this model hides it"):
+        stack.fit(seasonal())
 
 
 def test_context_columns_must_be_in_the_events():

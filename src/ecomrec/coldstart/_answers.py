@@ -8,8 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ecomrec.base import Query, Recommendations
-from ecomrec.data.histories import Profiles
+from ecomrec.base import Recommendations
 from ecomrec.data.tables import USER, is_table, to_frame
 from ecomrec.exceptions import DataError
 
@@ -110,13 +109,6 @@ def _present(value: Any) -> Any:
 
 def _plain(keys: Sequence[Any] | np.ndarray) -> list[Any]:
     return keys.tolist() if isinstance(keys, np.ndarray) else list(keys)
-
-
-def strangers(n: int) -> Query:
-    """A request of n visitors of whom nothing is stored."""
-    nothing = np.empty(0, dtype=np.int32), np.empty(0, dtype=np.float32)
-    profiles = Profiles(np.zeros(n + 1, dtype=np.int64), *nothing)
-    return Query(np.full(n, -1, dtype=np.int64), profiles, False)
 
 
 def fill(items: np.ndarray, scores: np.ndarray, found: np.ndarray) -> None:

@@ -14,7 +14,6 @@ from ecomrec.coldstart._answers import (
     ColdStartRecommendations,
     fill,
     read_attributes,
-    strangers,
 )
 from ecomrec.coldstart._new_items import (
     best_new_items,
@@ -25,7 +24,14 @@ from ecomrec.coldstart._new_items import (
 from ecomrec.composite import CompositeRecommender, Named, named_parts, reasons_of
 from ecomrec.content import TfidfRecommender
 from ecomrec.kernels import assemble, neighbors, ranking
-from ecomrec.requests import SKIP, make_mask, raise_unknown, taken
+from ecomrec.requests import (
+    SKIP,
+    check_unknown,
+    make_mask,
+    raise_unknown,
+    strangers,
+    taken,
+)
 
 #: The path of rows that no part knows anything of.
 POPULARITY = "popularity"
@@ -206,8 +212,7 @@ class ColdStart(CompositeRecommender):
         """
         state = self._fitted_state()
         k = check_k(k)
-        if unknown not in ("raise", "skip"):
-            raise ValueError(f"unknown must be 'raise' or 'skip'; got {unknown!r}.")
+        check_unknown(unknown)
         said: dict[str, list[Any]] = {}
         if users is None and history is None and attributes is not None:
             keys, said = read_attributes(attributes, None, self._wanted(state))

@@ -11,7 +11,6 @@ from ecomrec._validation import Rule, check_k, choice, integer, real, text
 from ecomrec.base import BaseRecommender, Query, SideTables, State, Unknown
 from ecomrec.cf import ItemKNN
 from ecomrec.coldstart import _slots
-from ecomrec.coldstart._context import check_unknown
 from ecomrec.coldstart._explored import ExploredRecommendations
 from ecomrec.coldstart._observed import Observed, nothing_observed
 from ecomrec.composite import Composed, Named, WrappingRecommender
@@ -21,7 +20,7 @@ from ecomrec.data.tables import to_frame
 from ecomrec.data.timestamps import HalfLife, duration, half_life_nanoseconds
 from ecomrec.exceptions import DataError
 from ecomrec.kernels import ranking
-from ecomrec.requests import SKIP, make_mask, raise_unknown
+from ecomrec.requests import SKIP, check_unknown, make_mask, raise_unknown
 
 
 class Explore(WrappingRecommender):

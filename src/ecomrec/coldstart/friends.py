@@ -11,7 +11,7 @@ import numpy as np
 from ecomrec._validation import Rule, check_k, jobs
 from ecomrec.base import BaseRecommender, Query, Recommendations, SideTables, State, Unknown
 from ecomrec.coldstart._circles import FRIENDS, Circles, lists_of, no_circles
-from ecomrec.coldstart._context import answered, check_unknown, visitors
+from ecomrec.coldstart._context import answered, visitors
 from ecomrec.data.ids import id_list
 from ecomrec.data.interactions import Change, Interactions
 from ecomrec.data.source import Source
@@ -19,7 +19,7 @@ from ecomrec.data.tables import to_frame
 from ecomrec.data.timestamps import HalfLife, duration
 from ecomrec.exceptions import DataError
 from ecomrec.kernels import assemble, neighbors, ranking
-from ecomrec.requests import make_mask
+from ecomrec.requests import check_unknown, make_mask
 
 
 class Friends(BaseRecommender):
@@ -88,7 +88,6 @@ class Friends(BaseRecommender):
     _param_rules: ClassVar[Mapping[str, Rule]] = {"half_life": duration(), "n_jobs": jobs()}
     _learned_types: ClassVar[tuple[type, ...]] = (Circles,)
     tuning_space: ClassVar[Mapping[str, Any]] = {"half_life": ["30D", "90D", "365D"]}
-    #: Whether the users table must have lists of friends.
     _reads_friends = True
     forget_exact_ = True
 

@@ -10,13 +10,13 @@ import numpy as np
 
 from ecomrec._validation import Rule, check_k, jobs, real, text
 from ecomrec.base import BaseRecommender, Query, Recommendations, SideTables, State, Unknown
-from ecomrec.coldstart._context import answered, check_unknown, visitors
+from ecomrec.coldstart._context import answered, visitors
 from ecomrec.coldstart._places import Places, has_places, read_location, with_places
 from ecomrec.data.interactions import Change, Interactions
 from ecomrec.data.tables import ITEM, USER, to_frame
 from ecomrec.exceptions import DataError
 from ecomrec.kernels import assemble, places, ranking
-from ecomrec.requests import make_mask
+from ecomrec.requests import check_unknown, make_mask
 
 # Scores and counts of so many pairs are made at a time.
 _BLOCK = 4_000_000

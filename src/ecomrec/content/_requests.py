@@ -7,12 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ecomrec.base import Query, Recommendations, State
-from ecomrec.data.histories import Profiles
+from ecomrec.base import Recommendations, State
 from ecomrec.exceptions import DataError
-from ecomrec.kernels import ranking
-
-_NO_WEIGHTS = np.empty(0, dtype=np.float32)
 
 
 class SearchRecommendations(Recommendations):
@@ -52,12 +48,6 @@ class SearchRecommendations(Recommendations):
         text = super().__repr__()
         n = int(self.fallback.sum())
         return f"{text}\n  {n} without a hit: plain recommendations" if n else text
-
-
-def nobody(n: int) -> Query:
-    """Return a request of n strangers."""
-    nothing = Profiles(np.zeros(n + 1, dtype=np.int64), ranking.NOTHING, _NO_WEIGHTS)
-    return Query(np.full(n, -1), nothing, False)
 
 
 def one_each(texts: list[str], n: int, shared: bool) -> list[str]:

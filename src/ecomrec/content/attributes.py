@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import numbers
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,10 +13,9 @@ from ecomrec._validation import Rule, choice, integer, jobs, real
 from ecomrec.content._features import Features, Texts, combined, nothing, with_texts
 from ecomrec.content._fields import chosen_fields, field_weights
 from ecomrec.content._sparse import FeatureModel
-from ecomrec.data.catalog import Catalog, words_of
+from ecomrec.data.catalog import Catalog, labels_of, numbers_of
 from ecomrec.data.ids import IdMap
 from ecomrec.data.timestamps import HalfLife, duration
-from ecomrec.exceptions import DataError
 
 _DEFAULTS = {"category": 2.0, "brand": 2.0, "tags": 2.0, "price": 1.0}
 # Between a column and its value, and between a column and the number of a band.
@@ -197,7 +194,7 @@ class AttributeRecommender(FeatureModel):
                 parts.append(part)
         given = np.empty((len(items), len(known.number_fields)))
         for place, field in enumerate(known.number_fields):
-            given[:, place] = _numbers(catalog, field)
+            given[:, place] = numbers_of(catalog, field)
         all_numbers = known.numbers.copy()
         all_numbers[items] = given
         if known.edges.shape[1]:
@@ -277,47 +274,12 @@ def _words(
     """Attributes of one column: (place, feature, strength) of each entry."""
     names: list[str] = []
     counts = np.zeros(catalog.n_items, dtype=np.int64)
-    for place, cell in enumerate(catalog.column(field)):
-        words = {_word(v, field, catalog, place) for v in words_of(cell, divided=field == "tags")}
-        found = sorted(f"{field}{_VALUE}{word}" for word in words if word)
-        names += found
-        counts[place] = len(found)
+    for place, labels in enumerate(labels_of(catalog, field)):
+        names += [f"{field}{_VALUE}{label}" for label in labels]
+        counts[place] = len(labels)
     vocabulary, features = _numbered(vocabulary, names)
     places = np.repeat(np.arange(len(counts)), counts)
     return vocabulary, (places, features, np.sqrt(weight / counts[places]))
-
-
-def _word(value: Any, field: str, catalog: Catalog, place: int) -> str:
-    """An attribute as text; whole numbers read the same as integers and as floats."""
-    if isinstance(value, str):
-        return value.strip()
-    if isinstance(value, (bool, np.bool_)):
-        return str(bool(value))
-    if isinstance(value, (numbers.Real, Decimal)):
-        number = float(value)
-        return str(int(number)) if number.is_integer() else str(number)
-    raise DataError(
-        f"{field} of item {_item(catalog, place)} holds {value!r} ({type(value).__name__}); "
-        "attributes are str, numbers, True and False, or lists of these."
-    )
-
-
-def _item(catalog: Catalog, place: int) -> str:
-    return repr(catalog.ids.tolist()[place])
-
-
-def _numbers(catalog: Catalog, field: str) -> np.ndarray:
-    """A column of numbers, NaN where there is none."""
-    cells = catalog.column(field)
-    for place, cell in enumerate(cells):
-        if cell is None:
-            cells[place] = np.nan
-        elif not isinstance(cell, (numbers.Real, Decimal)) or isinstance(cell, (bool, np.bool_)):
-            raise DataError(
-                f"{field} of item {_item(catalog, place)} is {cell!r} "
-                f"({type(cell).__name__}); it was a column of numbers in fit."
-            )
-    return cells.astype(np.float64)
 
 
 def _numbered(vocabulary: IdMap, names: list[str]) -> tuple[IdMap, np.ndarray]:

@@ -385,9 +385,11 @@ class EmbeddingRecommender(ProfileModel):
         The loaded model has the encoder "given": it answers, and wants ``set_params(encoder=...)``
         before new texts.
         """
+        super().save(path)
+
+    def _packed(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         if self.encoder is None or isinstance(self.encoder, str):
-            super().save(path)
-            return
+            return super()._packed()
         twin = copy(self)
         twin.encoder = GIVEN
         if self.__sklearn_is_fitted__():
@@ -395,7 +397,7 @@ class EmbeddingRecommender(ProfileModel):
             twin.__dict__["_state"] = replace(
                 state, learned=replace(state.learned, transformer=None)
             )
-        super(EmbeddingRecommender, twin).save(path)
+        return super(EmbeddingRecommender, twin)._packed()
 
     # ------------------------------------------------------------------ fitted attributes
 

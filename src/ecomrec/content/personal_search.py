@@ -12,12 +12,20 @@ from ecomrec.base import BaseRecommender, Query, Recommendations, State, Unknown
 from ecomrec.content._blend import blend
 from ecomrec.content._composite import IndexedRecommender
 from ecomrec.content._queries import Reader, find, parts_of, read_queries
-from ecomrec.content._requests import SearchRecommendations, nobody, one_each, users_of
+from ecomrec.content._requests import SearchRecommendations, one_each, users_of
 from ecomrec.content.search import SearchIndex
 from ecomrec.data.tables import require_columns, to_frame
 from ecomrec.exceptions import DataError
 from ecomrec.kernels import ranking
-from ecomrec.requests import SKIP, make_mask, raise_unknown, slice_query, taken
+from ecomrec.requests import (
+    SKIP,
+    check_unknown,
+    make_mask,
+    raise_unknown,
+    slice_query,
+    strangers,
+    taken,
+)
 
 # So many hits are put in order at a time.
 _BLOCK_HITS = 1_000_000
@@ -183,8 +191,7 @@ class PersonalSearch(IndexedRecommender):
             )  # fmt: skip
         state = self._fitted_state()
         k = check_k(k)
-        if unknown not in ("raise", "skip"):
-            raise ValueError(f"unknown must be 'raise' or 'skip'; got {unknown!r}.")
+        check_unknown(unknown)
         texts = read_queries(query)
         keys, asked, known = self._visitors(state, users, history, texts)
         texts = one_each(texts, len(known), isinstance(query, str))
@@ -351,7 +358,7 @@ class PersonalSearch(IndexedRecommender):
         """Who asks; strangers called by their queries if nobody is named."""
         if users is not None or history is not None:
             return self._ask(state, users, history)
-        return texts, nobody(len(texts)), np.zeros(len(texts), dtype=bool)
+        return texts, strangers(len(texts)), np.zeros(len(texts), dtype=bool)
 
     def _blocks(self, n: int) -> Iterator[slice]:
         """Rows whose hits fit into memory together."""

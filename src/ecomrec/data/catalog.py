@@ -335,6 +335,45 @@ def words_of(cell: Any, *, divided: bool) -> Sequence[Any]:
     return (cell,)
 
 
+def label_of(value: Any, what: str) -> str:
+    """Return a label as text; whole numbers read the same as integers and as floats."""
+    if isinstance(value, str):
+        return value.strip()
+    if isinstance(value, (bool, np.bool_)):
+        return str(bool(value))
+    if isinstance(value, (numbers.Real, Decimal)):
+        number = float(value)
+        return str(int(number)) if number.is_integer() else str(number)
+    raise DataError(
+        f"{what} holds {value!r} ({type(value).__name__}); groups are str, numbers, True and "
+        "False, or lists of these."
+    )
+
+
+def labels_of(catalog: Catalog, name: str) -> list[list[str]]:
+    """Different labels of each cell of a column, sorted."""
+    found = []
+    for key, cell in zip(catalog.ids.tolist(), catalog.column(name), strict=True):
+        what = f"{name} of item {key!r}"
+        labels = {label_of(word, what) for word in words_of(cell, divided=name == "tags")}
+        found.append(sorted(labels - {""}))
+    return found
+
+
+def numbers_of(catalog: Catalog, name: str) -> np.ndarray:
+    """A column of numbers (float64), NaN where there is none."""
+    cells = catalog.column(name)
+    for place, cell in enumerate(cells):
+        if cell is None:
+            cells[place] = np.nan
+        elif _kind(cell) != "number":
+            raise DataError(
+                f"{name} of item {catalog.ids.tolist()[place]!r} is {cell!r} "
+                f"({type(cell).__name__}); it must be a number."
+            )
+    return cells.astype(np.float64)
+
+
 def _kind(cell: Any) -> str:
     if isinstance(cell, str):
         return "text"

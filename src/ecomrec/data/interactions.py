@@ -152,7 +152,7 @@ class Interactions:
             listed_items,
         )
         weights = shop._decayed(events)
-        indptr, columns = _merged(
+        indptr, columns = merged_by_user(
             user_codes, len(user_map), item_codes, weights, events.times, None, shop.kind, n_jobs
         )
         return replace(shop, by_user=RowStore.from_csr(indptr, columns).with_room())
@@ -465,7 +465,7 @@ class Interactions:
         old_codes = np.repeat(np.flatnonzero(known), np.diff(old_indptr))
         new_weights = np.ones(len(user_rows)) if len(weights) == 0 else weights
         new_counts = np.ones(len(user_rows), dtype=np.int32) if counts is None else counts
-        indptr, columns = _merged(
+        indptr, columns = merged_by_user(
             np.concatenate((old_codes, codes)),
             len(touched),
             np.concatenate((old[0], item_rows)),
@@ -529,7 +529,7 @@ class Interactions:
         )
 
 
-def _merged(
+def merged_by_user(
     user_codes: np.ndarray,
     n_users: int,
     item_codes: np.ndarray,

@@ -50,6 +50,11 @@ class Source:
         The events came with ids of their own, rather than as a bare matrix.
     table : tuple, optional
         The table of events and the strengths of its rows, where there is one.
+
+    Attributes
+    ----------
+    events : table or None
+        The table it was made from.
     """
 
     def __init__(
@@ -62,6 +67,7 @@ class Source:
         self._table = table
         self._asked: dict[tuple[str, float], Interactions] = {}
         self.from_table = from_table
+        self.events = None if table is None else table[0]
 
     @classmethod
     def of(cls, X: Any, y: Any, items: Any, users: Any, n_jobs: int | None) -> Source:

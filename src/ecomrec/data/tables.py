@@ -14,7 +14,7 @@ from ecomrec.exceptions import DataError
 
 USER, ITEM, RATING, WEIGHT, TIME = "user_id", "item_id", "rating", "weight", "timestamp"
 
-Missing = Literal["raise", "drop"]
+Missing = Literal["raise", "drop", "drop unusable"]
 
 _LIKE = {
     USER: ("user", "userid", "uid", "customer", "customerid", "visitorid", "u"),
@@ -90,10 +90,11 @@ def read_events(
         The strength or rating of each row; wins over the columns.
     values : {"weight", "rating"}
         Which column is looked for first; a table may have one, both or neither.
-    missing : {"raise", "drop"}
-        What happens to rows without an id, a time or a value.
+    missing : {"raise", "drop", "drop unusable"}
+        What happens to rows without an id, a time or a value; with "drop unusable" infinite and
+        huge values count as none.
     """
-    if missing not in ("raise", "drop"):
+    if missing not in ("raise", "drop", "drop unusable"):
         raise ValueError(f"missing must be 'raise' or 'drop'; got {missing!r}.")
     frame = to_frame(table, what)
     require_columns(frame, (USER, ITEM), what)
@@ -107,6 +108,8 @@ def read_events(
             # Polars and Arrow tell NaN from null.
             gaps[name] = gaps[name] | np.isnan(column.to_numpy().astype(np.float64))
     if strength is not None:
+        if missing == "drop unusable":
+            strength = np.where(np.abs(strength) <= np.finfo(np.float32).max, strength, np.nan)
         gaps[value_name] = np.isnan(strength)
         _refuse_infinite(strength, value_name)
     keep = _complete_rows(gaps, len(frame), missing, what)

@@ -84,22 +84,37 @@ def places(block: np.ndarray, query: Query, depth: int, n_jobs: int | None) -> n
     at = query.profiles.indptr
     mask = ranking.hiding(touched, at)
     items, scores = ranking.top_k(block, depth, mask, n_jobs)
-    found = items >= 0
-    size = np.max(np.abs(scores), axis=1, initial=0.0, where=found)
-    worse = np.zeros(items.shape, dtype=bool)
-    worse[:, 1:] = scores[:, :-1] - scores[:, 1:] > _TIE * size[:, None]
-    first = np.where(worse, np.arange(depth, dtype=np.int32), 0)
-    shared = np.maximum.accumulate(first, axis=1) + 1
+    shared = listed_places(scores)
     result = np.zeros((n, n_items), dtype=np.int32)
-    rows, columns = np.nonzero(found)
+    rows, columns = np.nonzero(items >= 0)
     result[rows, items[rows, columns]] = shared[rows, columns]
     owners = np.repeat(np.arange(n), np.diff(at))
     mine = block[owners, touched]
     told = np.flatnonzero(~np.isnan(mine))
     for start in range(0, len(told), _AT_A_TIME):
         some = told[start : start + _AT_A_TIME]
-        row = owners[some]
-        better = scores[row] - mine[some, None] > _TIE * size[row, None]
-        place = np.count_nonzero(better, axis=1)
-        result[row, touched[some]] = np.where(place < depth, place + 1, 0)
+        place = place_in(scores, owners[some], mine[some])
+        result[owners[some], touched[some]] = np.where(place <= depth, place, 0)
     return result
+
+
+def listed_places(scores: np.ndarray) -> np.ndarray:
+    """Places from 1 of lists of falling scores, (n, k), NaN last; equal ones share the better."""
+    worse = np.zeros(scores.shape, dtype=bool)
+    worse[:, 1:] = scores[:, :-1] - scores[:, 1:] > _TIE * sizes(scores)[:, None]
+    first = np.where(worse, np.arange(scores.shape[1], dtype=np.int32), 0)
+    shared: np.ndarray = np.maximum.accumulate(first, axis=1) + 1
+    return shared
+
+
+def place_in(scores: np.ndarray, rows: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Places that some scores would have in lists (n, k) of some rows; k + 1 behind the last."""
+    better = scores[rows] - values[:, None] > _TIE * sizes(scores)[rows, None]
+    place: np.ndarray = np.count_nonzero(better, axis=1) + 1
+    return place
+
+
+def sizes(scores: np.ndarray) -> np.ndarray:
+    """The largest size of a score in each row, 0 without any."""
+    found: np.ndarray = np.nan_to_num(np.fmax.reduce(np.abs(scores), axis=1), nan=0.0)
+    return found

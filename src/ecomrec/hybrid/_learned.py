@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -57,22 +56,11 @@ class LearningComposite(CompositeRecommender):
             owners += found[3]
         return kinds, reasons, np.array(amounts, dtype=np.float64), owners
 
-    def save(self, path: str | PathLike[str]) -> None:
-        """Write the estimator, fitted or not, to one file that `ecomrec.load` reads.
-
-        Parameters
-        ----------
-        path : str or path
-
-        Raises
-        ------
-        TypeError
-            What it learns with is of a class that no file holds.
-        """
+    def _packed(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         learner = self._learner()
         if learner is not None:
             refuse_learner(learner)
-        super().save(path)
+        return super()._packed()
 
     def _learner(self) -> Any:
         """The parameter that says what learns, or None."""

@@ -10,14 +10,13 @@ import numpy as np
 from ecomrec.base import Query
 from ecomrec.data.histories import Profiles
 from ecomrec.data.interactions import Interactions
+from ecomrec.hybrid._comparable import listed_places, place_in, sizes
 from ecomrec.hybrid._side_columns import Coding, SideColumns
 from ecomrec.kernels import ranking
 
 #: Groups of features, in the order of their columns.
 GROUPS = ("scores", "ranks", "popularity", "recency", "history", "price", "items", "users")
 _DAY = 86_400e9
-# Scores that differ by less than this share of a row's largest are equal: rounding.
-_ROUNDING = 1e-5
 # Where all that is new scores next to nothing beside what was touched, it stays next to nothing.
 _LEAST_SHARE = 0.05
 #: When an item was touched that never was.
@@ -59,35 +58,18 @@ def proposals(
     blocks: list[np.ndarray], profiles: Profiles, n_candidates: int, n_jobs: int | None
 ) -> Proposals:
     """Return the lists of each part beside its scores, whatever a request leaves out."""
-    unseen = ranking.Mask(
-        ranking.EVERYTHING, ranking.NOTHING, ranking.NO_OFFSETS, profiles.items, profiles.indptr
-    )
+    unseen = ranking.hiding(profiles.items, profiles.indptr)
     lists = []
     for block in blocks:
         items, scores = ranking.top_k(block, n_candidates, unseen, n_jobs)
-        worse = scores[:, :-1] - scores[:, 1:] > _tie(scores)
-        first = np.arange(1, n_candidates) * worse
-        spots = np.maximum.accumulate(np.pad(first, ((0, 0), (1, 0))), axis=1) + 1
-        lists.append((items, scores, spots))
+        lists.append((items, scores, listed_places(scores)))
     return Proposals(blocks, lists)
-
-
-def _tie(scores: np.ndarray) -> np.ndarray:
-    """How far apart the scores of each row must be to count as different: (n, 1)."""
-    return _ROUNDING * _sizes(scores)[:, None]
 
 
 def scale_of(block: np.ndarray, largest: np.ndarray) -> np.ndarray:
     """What the scores of each row are divided by, given the largest of what is new."""
-    overall = np.nan_to_num(np.fmax.reduce(np.abs(block), axis=1), nan=0.0)
-    sizes = np.maximum(largest, _LEAST_SHARE * overall)
-    found: np.ndarray = np.where(sizes > 0, sizes, 1.0)
-    return found
-
-
-def _sizes(scores: np.ndarray) -> np.ndarray:
-    """The largest size of a score in each list."""
-    found: np.ndarray = np.nan_to_num(np.fmax.reduce(np.abs(scores), axis=1), nan=0.0)
+    scale = np.maximum(largest, _LEAST_SHARE * sizes(block))
+    found: np.ndarray = np.where(scale > 0, scale, 1.0)
     return found
 
 
@@ -123,7 +105,7 @@ def places(found: Proposals, rows: np.ndarray, items: np.ndarray) -> Places:
     ranks, shares = scores.copy(), scores.copy()
     for part, (block, (listed, values, shared)) in enumerate(zip(*found, strict=True)):
         scores[:, part] = block[rows, items]
-        shares[:, part] = scores[:, part] / scale_of(block, _sizes(values))[rows]
+        shares[:, part] = scores[:, part] / scale_of(block, sizes(values))[rows]
         n, k = listed.shape
         filled = listed >= 0
         keys = (np.arange(n)[:, None] * block.shape[1] + listed)[filled]
@@ -136,9 +118,8 @@ def places(found: Proposals, rows: np.ndarray, items: np.ndarray) -> Places:
         ranks[inside, part] = spots[at[inside]]
         other = np.flatnonzero(~inside & ~np.isnan(scores[:, part]))
         if len(other):
-            least = scores[other, part][:, None] + _tie(values)[rows[other]]
-            ahead = (values[rows[other]] > least).sum(axis=1)
-            ranks[other, part] = np.where(ahead < k, ahead + 1.0, np.nan)
+            place = place_in(values, rows[other], scores[other, part])
+            ranks[other, part] = np.where(place <= k, place, np.nan)
     return Places(scores, ranks, shares)
 
 

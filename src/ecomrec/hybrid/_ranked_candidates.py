@@ -77,14 +77,10 @@ class RankedCandidates(LearningComposite):
         return items, scores
 
     def _score(self, state: State, query: Query) -> np.ndarray:
-        everything = ranking.Mask(
-            ranking.EVERYTHING, ranking.NOTHING, ranking.NO_OFFSETS, ranking.NOTHING,
-            ranking.no_rows(len(query.users)),
-        )  # fmt: skip
         own: Ranking = state.learned.own
         block = np.full((len(query.users), state.interactions.n_items), np.nan, dtype=np.float32)
         contexts = self._coded(own, _context.get(), len(query.users))
-        for mask in (None, everything):
+        for mask in (None, ranking.no_mask(len(query.users))):
             for start, matrix, rows, items, places in self._described(
                 state, own.facts, query, contexts, mask
             ):

@@ -13,7 +13,7 @@ from ecomrec.base import SideTables
 from ecomrec.data.catalog import cells_of
 from ecomrec.data.interactions import Change, Interactions
 from ecomrec.data.source import Later
-from ecomrec.data.tables import ITEM, TIME, USER, is_table, require_columns, to_frame
+from ecomrec.data.tables import ITEM, TIME, USER, require_columns, to_frame
 from ecomrec.data.timestamps import to_nanoseconds
 from ecomrec.exceptions import DataError
 from ecomrec.hybrid import _ranker
@@ -191,10 +191,10 @@ def context_of_pairs(
     events: Any, columns: Sequence[str], later: Later, shop: Interactions
 ) -> dict[str, np.ndarray]:
     """Cells of context columns for each later pair, from an event of it at its newest time."""
-    if events is None or not is_table(events):
+    if events is None:
         raise DataError(
-            f"context={list(columns)} names columns of the event table: fit the model itself on "
-            "a table that has them."
+            f"context={list(columns)} names columns of the event table, and there is none here. "
+            "Fit on a table that has them; a Stacking around this model hides it."
         )
     frame = to_frame(events, "the event table")
     require_columns(frame, (USER, ITEM, *columns), "the event table")

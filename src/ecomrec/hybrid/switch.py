@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ecomrec._validation import Rule, choice, jobs, succeeds
+from ecomrec._validation import Rule, choice, succeeds
 from ecomrec.base import BaseRecommender, Explained, Query, Recommendations, State, Unknown
 from ecomrec.cf import ALS, Popularity
 from ecomrec.composite import CompositeRecommender, Named, named_parts, reasons_of
@@ -33,8 +33,6 @@ class Switch(CompositeRecommender):
         one whose `recommend` takes ``query``, answers rows with a query, the second the others.
     edges : sequence of int
         For "history": rising, one fewer than parts.
-    n_jobs : int or None
-        Not used; parts have their own.
 
     Attributes
     ----------
@@ -82,7 +80,6 @@ class Switch(CompositeRecommender):
             lambda v: succeeds(_check_edges, v),
             ([], [0], [3, 3], [1.5], 5, "12"),
         ),
-        "n_jobs": jobs(),
     }
     tuning_space: ClassVar[Mapping[str, Sequence[Any]]] = {"edges": [[2], [3], [5], [10]]}
 
@@ -92,12 +89,10 @@ class Switch(CompositeRecommender):
         *,
         rule: str = "history",
         edges: Sequence[int] = (5,),
-        n_jobs: int | None = -1,
     ) -> None:
         self.parts = parts
         self.rule = rule
         self.edges = edges
-        self.n_jobs = n_jobs
 
     @property
     def _score_unit(self) -> float:  # type: ignore[override]

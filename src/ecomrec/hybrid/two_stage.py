@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -235,38 +235,13 @@ class TwoStage(AnswersInContext):
 
     # ------------------------------------------------------------------ learning
 
-    def fit(self, X: Any, y: Any = None, *, items: Any = None, users: Any = None) -> Self:
-        """Learn from events, forgetting what was learned before.
-
-        Parameters
-        ----------
-        X : table, Interactions, or users x items matrix
-            As of any recommender; a table with the columns of `context`, if any.
-        y : array-like of shape (n_rows,), optional
-            Rating or strength of each row of a table; ignored for other input.
-        items, users : table, optional
-            Side tables with `item_id` or `user_id`. Their columns of numbers and of words that
-            repeat are features.
-
-        Returns
-        -------
-        self
-        """
-        with self._lock:
-            self._events = X
-            try:
-                return super().fit(X, y, items=items, users=users)
-            finally:
-                del self._events
-
     def _learn_own(self, source: Source, sides: SideTables) -> Ranking:
         shop = source.shop(self._values(), self.half_life)
         recipe = self._recipe()
         early, later = source.split(self.later, seed=recipe.seed)
         cells = None
         if self.context is not None:
-            events = getattr(self, "_events", None)
-            cells = context_of_pairs(events, self.context, later, shop)
+            cells = context_of_pairs(source.events, self.context, later, shop)
         requests, coding = requests_of(later, shop, cells)
         facts = pairs.Facts(
             SideColumns.read(sides.items, ITEM, shop.items),

@@ -55,6 +55,10 @@ class Traits:
     reads_friends : bool
         Needs a users table with lists of friends.
     explains, forgets_exactly : bool
+    private : bool
+        Holds no users: it is asked by histories, and fitted with the public list of items.
+    noisy : bool
+        What it learned has noise in it.
     params : frozenset of str
     """
 
@@ -66,6 +70,8 @@ class Traits:
     reads_friends: bool
     explains: bool
     forgets_exactly: bool
+    private: bool
+    noisy: bool
     params: frozenset[str]
 
     @property
@@ -84,11 +90,27 @@ def traits_of(model: BaseRecommender) -> Traits:
         decays=getattr(model, "half_life", None) is not None,
         group=getattr(model, "group", None),
         reads_items=model._reads_items,
-        reads_friends=bool(getattr(model, "_reads_friends", False)),
+        reads_friends=model._reads_friends,
         explains=type(model)._explain is not BaseRecommender._explain,
         forgets_exactly=bool(getattr(model, "forget_exact_", False)),
+        private=is_private(model),
+        noisy=is_private(model) and bool(np.isfinite(getattr(model, "epsilon", np.inf))),
         params=frozenset(model.get_params(deep=False)),
     )
+
+
+def is_private(model: BaseRecommender) -> bool:
+    """Whether a model is one of `ecomrec.privacy`: it holds items only."""
+    return hasattr(type(model), "privacy_report_")
+
+
+def seeded(model: BaseRecommender) -> BaseRecommender:
+    """Return a private model with noise that is the same in each fit; any other as it is."""
+    if not is_private(model) or getattr(model, "noise_source", None) is not None:
+        return model
+    from ecomrec.privacy import SeededNoise
+
+    return clone(model).set_params(noise_source=SeededNoise(0))
 
 
 @dataclass(frozen=True)
@@ -145,6 +167,17 @@ class Log:
     def fit(self, model: BaseRecommender) -> Any:
         """Return a fitted clone of a model."""
         return clone(model).fit(self.events, **self.sides)
+
+    def askers(self, model: BaseRecommender) -> list[Any]:
+        """The users whom a model can be asked about; a private one needs something they did."""
+        return [user for user in self.user_ids if self.seen[user] or not is_private(model)]
+
+    def asking(self, model: BaseRecommender, users: Iterable[Any] | None = None) -> dict[str, Any]:
+        """How `recommend` is asked for users: by name, or a private model by what they did."""
+        chosen = self.askers(model) if users is None else list(users)
+        if is_private(model):
+            return {"history": [sorted(self.seen[user]) for user in chosen]}
+        return {"users": chosen}
 
     def fresh(self, user: Any) -> set[Any]:
         """Items that a user can be shown."""
@@ -230,9 +263,12 @@ def _logs(
     )  # fmt: skip
     tables = draw(st.booleans()) if sides is None else sides
     items = users = None
-    if tables or available or traits.reads_items:
+    if tables or available or traits.reads_items or traits.private:
         # Two more than occur in events: some have none.
         items = _side(draw, kind, "item_id", 10)
+        if traits.private:
+            # What is not in the public list of items does not exist.
+            items = pd.DataFrame({"item_id": _union(events["item_id"].tolist(), items, "item_id")})
         if available or (available is None and draw(st.booleans())):
             flags = draw(st.lists(st.booleans(), min_size=len(items), max_size=len(items)))
             items["available"] = np.array(flags, dtype=bool)
@@ -283,9 +319,8 @@ def shop_log(model: BaseRecommender, *, ids: str = "str", n_users: int = 12) -> 
         users = pd.DataFrame({"user_id": known, traits.group: pd.Series(places, dtype=object)})
     if traits.reads_friends:
         users = befriended(known) if users is None else users.assign(**befriended(known))
-    return Log(
-        pd.DataFrame(columns), described(model, items) if traits.reads_items else None, users
-    )
+    known_items = described(model, items) if traits.reads_items or traits.private else None
+    return Log(pd.DataFrame(columns), known_items, users)
 
 
 def befriended(user_ids: Any) -> pd.DataFrame:

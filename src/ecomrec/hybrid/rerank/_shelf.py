@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import numbers
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from ecomrec.content import Tokenizer
-from ecomrec.data.catalog import Catalog, words_of
+from ecomrec.data.catalog import Catalog, label_of, labels_of, numbers_of
 from ecomrec.data.ids import IdMap
 from ecomrec.data.interactions import Interactions
 from ecomrec.data.rows import RowStore
@@ -165,9 +163,9 @@ def filled(shelf: S, catalog: Catalog, items: IdMap, owner: str) -> S:
     places, codes = [np.empty(0, dtype=np.int64)], [np.empty(0, dtype=np.int64)]
     for number, (kind, name) in enumerate(shelf.columns):
         if kind == NUMBER:
-            all_numbers[rows, number] = _numbers(catalog, name)
+            all_numbers[rows, number] = numbers_of(catalog, name)
             continue
-        lists = _terms(catalog, name) if kind == TEXT else _labels(catalog, name)
+        lists = _terms(catalog, name) if kind == TEXT else labels_of(catalog, name)
         names = [f"{number}{_OF}{word}" for entries in lists for word in entries]
         known = words.rows(names)
         if (known < 0).any():
@@ -227,42 +225,6 @@ def unit_rows(rows: Rows) -> Rows:
     return Rows(indptr, columns, (values * scales[row_of]).astype(np.float32))
 
 
-def label_of(value: Any, name: str) -> str:
-    """Return a label as text; whole numbers read the same as integers and as floats."""
-    if isinstance(value, str):
-        return value.strip()
-    if isinstance(value, (bool, np.bool_)):
-        return str(bool(value))
-    if isinstance(value, (numbers.Real, Decimal)):
-        number = float(value)
-        return str(int(number)) if number.is_integer() else str(number)
-    raise DataError(
-        f"{name} holds {value!r} ({type(value).__name__}); groups are str, numbers, True and "
-        "False, or lists of these."
-    )
-
-
 def _terms(catalog: Catalog, name: str) -> list[list[str]]:
     cut = Tokenizer()
     return [[] if text is None else cut(text) for text in catalog.texts(name)]
-
-
-def _labels(catalog: Catalog, name: str) -> list[list[str]]:
-    found = []
-    for cell in catalog.column(name):
-        labels = {label_of(value, name) for value in words_of(cell, divided=name == "tags")}
-        found.append(sorted(labels - {""}))
-    return found
-
-
-def _numbers(catalog: Catalog, name: str) -> np.ndarray:
-    cells = catalog.column(name)
-    for place, cell in enumerate(cells):
-        if cell is None:
-            cells[place] = np.nan
-        elif not isinstance(cell, (numbers.Real, Decimal)) or isinstance(cell, (bool, np.bool_)):
-            raise DataError(
-                f"{name} of item {catalog.ids.tolist()[place]!r} is {cell!r} "
-                f"({type(cell).__name__}); it must be a number."
-            )
-    return cells.astype(np.float64)
