@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         evaluation,
         explanations,
         hybrid,
+        privacy,
         testing,
     )
     from ecomrec.base import load
@@ -33,6 +34,7 @@ __all__ = [
     "explanations",
     "hybrid",
     "load",
+    "privacy",
     "testing",
 ]
 

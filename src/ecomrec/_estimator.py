@@ -41,16 +41,7 @@ class StatefulEstimator(BaseEstimator, Generic[S]):
         ----------
         path : str or path
         """
-        params = {name: pack_parameter(v) for name, v in self.get_params(False).items()}
-        manifest: dict[str, Any] = {
-            "class": type(self).__name__,
-            "library_version": __version__,
-            "params": params,
-        }
-        arrays: dict[str, np.ndarray] = {}
-        if self.__sklearn_is_fitted__():
-            manifest["state"], arrays = self._packed_state(self._state)
-        persistence.write(path, manifest, arrays)
+        persistence.write(path, *self._packed())
 
     @classmethod
     def load(cls, path: str | PathLike[str], *, verify: bool = False, mmap: bool = False) -> Self:
@@ -74,6 +65,19 @@ class StatefulEstimator(BaseEstimator, Generic[S]):
                 f"{path} holds a {manifest.get('class')}, not a {cls.__name__}. Use ecomrec.load."
             )
         return cls._unpacked(path, manifest, arrays)
+
+    def _packed(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """What a file holds: a manifest and arrays."""
+        params = {name: pack_parameter(v) for name, v in self.get_params(False).items()}
+        manifest: dict[str, Any] = {
+            "class": type(self).__name__,
+            "library_version": __version__,
+            "params": params,
+        }
+        arrays: dict[str, np.ndarray] = {}
+        if self.__sklearn_is_fitted__():
+            manifest["state"], arrays = self._packed_state(self._state)
+        return manifest, arrays
 
     @classmethod
     def _unpacked(

@@ -15,3 +15,11 @@ class UnknownIdError(EcomrecError, LookupError):
 
 class FileFormatError(EcomrecError, ValueError):
     """A saved model that is damaged, truncated, foreign or too new."""
+
+
+class DecryptionError(FileFormatError):
+    """An encrypted file that the key does not open, or that was changed since it was written."""
+
+
+class BudgetExceededError(EcomrecError, ValueError):
+    """A release that would spend more privacy than its ledger allows; nothing was charged."""

@@ -90,6 +90,8 @@ def pack_parameter(value: Any) -> Any:
     """
     if isinstance(value, timedelta) and type(value) is not timedelta:
         value = np.timedelta64(value)
+    if getattr(value, "_for_this_process", False):  # a ledger in memory: no file can hold it
+        value = None
     name = type(value).__name__
     if name in _PARAMETERS and type(value) is _component(name):
         signature = inspect.signature(type(value)).parameters

@@ -1,10 +1,8 @@
 """The header of a safetensors file, read with every entry checked."""
 
 import math
-import os
 from collections.abc import Mapping
-from io import BufferedReader
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -17,11 +15,13 @@ DTYPES = {"BOOL": np.dtype("?")} | {
     for size in sizes
 }
 MAX_HEADER = 100_000_000  # the limit of safetensors itself
+ENCRYPTED = b"\x93ECOMENC"  # how files of `ecomrec.privacy.save_encrypted` begin
 _SIGNATURES = {
     b"\x80": "a pickle, which is never opened",
     b"PK\x03\x04": "a zip archive or npz",
     b"\x1f\x8b": "gzip",
     b"PAR1": "Parquet",
+    ENCRYPTED: "an encrypted model, which ecomrec.privacy.load_encrypted opens",
 }
 
 
@@ -32,9 +32,8 @@ class Tensor(NamedTuple):
     end: int
 
 
-def read_header(file: BufferedReader) -> tuple[int, dict[str, Tensor], object]:
-    """Return where the data start, the arrays by name, and the metadata."""
-    size = os.fstat(file.fileno()).st_size
+def read_header(file: BinaryIO, size: int) -> tuple[int, dict[str, Tensor], object]:
+    """Return where the data start, the arrays by name, and the metadata, of `size` bytes."""
     prefix = file.read(8)
     length = int.from_bytes(prefix, "little")
     if length > MAX_HEADER or len(prefix) < 8:

@@ -9,8 +9,9 @@ import re
 import stat
 import tempfile
 import zlib
-from collections.abc import Mapping
-from io import BufferedReader
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from io import BufferedReader, BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import save_file
 
 from ecomrec.exceptions import FileFormatError
-from ecomrec.persistence._header import DTYPES, MAX_HEADER, read_header
+from ecomrec.persistence._header import DTYPES, MAX_HEADER, Tensor, read_header
 from ecomrec.persistence._parsing import damaged, parse_json
 
 _FORMAT_VERSION = 1
@@ -59,31 +60,86 @@ def write(
     ...     read(f"{folder}/shop.ecomrec", verify=True)
     ({'k': 2}, {'scores': array([0.5 , 0.25])})
     """
+    with replacing(path) as draft:
+        data = {name: _plain(name, array) for name, array in arrays.items()}
+        metadata = {"ecomrec": _manifest_text(manifest, data)}
+        try:
+            save_file(data, draft, metadata=metadata)
+        except SafetensorError as error:
+            number = re.search(r"(?:os error|code:) (\d+)", str(error))
+            code = int(number[1]) if number else errno.EIO
+            raise OSError(code, f"Cannot write the model: {error}", str(path)) from error
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str], mode: int | None = None) -> Iterator[Path]:
+    """Give a draft that takes the place of a file, synced, when the block ends well.
+
+    The file has the permissions `mode`, or those of the old file, or what the umask leaves.
+    """
     target = Path(path).resolve()
     if not target.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, "Create this folder first", str(target.parent))
     if target.exists() and not target.is_file():
         raise FileExistsError(errno.EEXIST, "No regular file; choose another name", str(target))
-    data = {name: _plain(name, array) for name, array in arrays.items()}
-    metadata = {"ecomrec": _manifest_text(manifest, data)}
     # A folder, because safetensors has temporary files of its own beside the file it writes.
     with tempfile.TemporaryDirectory(
         prefix=".ecomrec-", dir=target.parent, ignore_cleanup_errors=True
     ) as folder:
         draft = Path(folder, "draft")
         draft.touch()
-        mode = stat.S_IMODE((target if target.exists() else draft).stat().st_mode)
-        try:
-            save_file(data, draft, metadata=metadata)
-        except SafetensorError as error:
-            number = re.search(r"(?:os error|code:) (\d+)", str(error))
-            code = int(number[1]) if number else errno.EIO
-            raise OSError(code, f"Cannot write the model: {error}", str(target)) from error
+        if mode is None:
+            mode = stat.S_IMODE((target if target.exists() else draft).stat().st_mode)
+        yield draft
         with draft.open("rb+") as file:
             draft.chmod(mode)
             os.fsync(file.fileno())
         draft.replace(target)
     _sync_folder(target.parent)
+
+
+def encoded(
+    manifest: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
+) -> list[bytes | memoryview]:
+    """Return the bytes of a file as `write` makes them, in parts that copy no array."""
+    data = {name: _plain(name, array) for name, array in arrays.items()}
+    header: dict[str, Any] = {"__metadata__": {"ecomrec": _manifest_text(manifest, data)}}
+    codes = {dtype: code for code, dtype in DTYPES.items()}
+    parts: list[bytes | memoryview] = []
+    position = 0
+    # Wide numbers first: every array then begins at a multiple of its own width.
+    for name, array in sorted(data.items(), key=lambda pair: (-pair[1].itemsize, pair[0])):
+        end = position + array.nbytes
+        shape, dtype = list(array.shape), codes[array.dtype]
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [position, end]}
+        parts.append(array.reshape(-1).view(np.uint8).data)
+        position = end
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-len(text) % 8)
+    return [len(text).to_bytes(8, "little"), text, *parts]
+
+
+def decoded(
+    payload: np.ndarray, *, verify: bool = False
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Read what `encoded` made, as `read` reads a file; the arrays are views of the payload."""
+    length = min(int.from_bytes(payload[:8].tobytes(), "little"), MAX_HEADER)
+    head = read_header(BytesIO(payload[: 8 + length].tobytes()), len(payload))
+    start = head[0]
+    return _read_arrays(head, lambda t: payload[start + t.begin : start + t.end], verify)
+
+
+@contextmanager
+def opened(path: str | os.PathLike[str]) -> Iterator[BufferedReader]:
+    """Open a saved file; what is wrong with its bytes is told with its name."""
+    path = Path(path)
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):  # before opening: a named pipe would block
+            raise FileFormatError("it is a folder or device, not a file. Name a saved model.")
+        with path.open("rb") as file:
+            yield file
+    except FileFormatError as error:
+        raise type(error)(f"Cannot read {str(path)!r}: {error}") from error
 
 
 def read(
@@ -125,35 +181,38 @@ def read(
     >>> arrays["scores"]
     array([0.5 , 0.25])
     """
-    path = Path(path)
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):  # before opening: a named pipe would block
-            raise FileFormatError("it is a folder or device, not a file. Name a saved model.")
-        with path.open("rb") as file:
-            return _read_file(file, verify=verify, mmap=mmap)
-    except FileFormatError as error:
-        raise FileFormatError(f"Cannot read {str(path)!r}: {error}") from error
+    with opened(path) as file:
+        head = read_header(file, os.fstat(file.fileno()).st_size)
+        start = head[0]
+        pages = np.asarray(np.memmap(file, np.uint8, mode="c")) if mmap else None
+
+        def part(tensor: Tensor) -> np.ndarray:
+            if pages is not None:
+                return pages[start + tensor.begin : start + tensor.end]
+            raw = np.empty(tensor.end - tensor.begin, dtype=np.uint8)
+            file.seek(start + tensor.begin)
+            if file.readinto(raw.data) != len(raw):
+                raise damaged("an array ends early")
+            return raw
+
+        return _read_arrays(head, part, verify)
 
 
-def _read_file(
-    file: BufferedReader, *, verify: bool, mmap: bool
+def _read_arrays(
+    head: tuple[int, dict[str, Tensor], object],
+    part: Callable[[Tensor], np.ndarray],
+    verify: bool,
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    start, tensors, metadata = read_header(file)
+    """Return the manifest, and each array from its bytes, if all is as the manifest says."""
+    _, tensors, metadata = head
     manifest, described = _read_manifest(metadata)
     if tensors.keys() != described.keys():
         differing = sorted(tensors.keys() ^ described.keys())
         raise damaged(f"header and manifest differ in the arrays {differing}")
-    pages = np.asarray(np.memmap(file, np.uint8, mode="c")) if mmap else None
     arrays = {}
     for name, facts in described.items():
-        dtype, shape, begin, end = tensors[name]
-        if pages is None:
-            raw = np.empty(end - begin, dtype=np.uint8)
-            file.seek(start + begin)
-            if file.readinto(raw.data) != len(raw):
-                raise damaged(f"array {name!r} ends early")
-        else:
-            raw = pages[start + begin : start + end]
+        dtype, shape = tensors[name][:2]
+        raw = part(tensors[name])
         crc = facts.get("crc32") if isinstance(facts, dict) else None
         if facts != {"dtype": dtype.name, "shape": shape, "crc32": crc}:
             raise damaged(f"array {name!r} is not as the manifest describes it")

@@ -1,0 +1,76 @@
+"""Accountants of other packages: dp-accounting's loss distributions, and Opacus' two."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ecomrec._optional import require
+from ecomrec.privacy.events import (
+    GaussianEvent,
+    GumbelTopKEvent,
+    PoissonSampledGaussianEvent,
+    PrivacyEvent,
+    PureDPEvent,
+    SetUnionEvent,
+)
+
+
+def pld_epsilon(events: Sequence[PrivacyEvent], delta: float) -> float:
+    """Epsilon by privacy loss distributions, rounded to the safe side."""
+    return float(_composed(events).get_epsilon_for_delta(delta))
+
+
+def pld_delta(events: Sequence[PrivacyEvent], epsilon: float) -> float:
+    """Delta by privacy loss distributions, without that of set unions."""
+    return float(_composed(events).get_delta_for_epsilon(epsilon))
+
+
+def opacus_epsilon(events: Sequence[PrivacyEvent], delta: float, accountant: str) -> float:
+    """Epsilon by an accountant of Opacus, which knows Gaussian events only."""
+    history = []
+    for event in events:
+        if isinstance(event, PoissonSampledGaussianEvent):
+            history.append((event.noise_multiplier, event.sample_rate, event.count))
+        elif isinstance(event, GaussianEvent | SetUnionEvent):
+            history.append((event.noise_multiplier, 1.0, event.count))
+        else:
+            raise ValueError(
+                f"accountant={accountant!r} counts Gaussian events, sampled or not; got "
+                f"{event!r}. Take 'auto', 'rdp' or 'pld'."
+            )
+    accountants: Any = require("opacus.accountants", "opacus")
+    kind = accountants.RDPAccountant if accountant == "opacus_rdp" else accountants.PRVAccountant
+    made = kind()
+    made.history = history
+    return float(made.get_epsilon(delta=delta))
+
+
+def _composed(events: Sequence[PrivacyEvent]) -> Any:
+    """Return the privacy loss distribution of a composition."""
+    pld: Any = require("dp_accounting.pld.privacy_loss_distribution", "privacy")
+    common: Any = require("dp_accounting.pld.common", "privacy")
+    total = pld.identity()
+    for event in events:
+        times = event.count
+        if isinstance(event, PoissonSampledGaussianEvent):
+            one = pld.from_gaussian_mechanism(
+                event.noise_multiplier, sampling_prob=event.sample_rate
+            )
+        elif isinstance(event, GaussianEvent | SetUnionEvent):
+            one = pld.from_gaussian_mechanism(event.noise_multiplier)
+        elif isinstance(event, PureDPEvent):
+            one = _pure(pld, common, event.epsilon)
+        elif isinstance(event, GumbelTopKEvent):
+            one = _pure(pld, common, 1.0 / event.scale)
+            times *= event.k
+        else:
+            raise ValueError(
+                f"no privacy loss distribution is known of {event!r}; take 'auto' or 'rdp'."
+            )
+        total = total.compose(one.self_compose(times) if times > 1 else one)
+    return total
+
+
+def _pure(pld: Any, common: Any, epsilon: float) -> Any:
+    return pld.from_privacy_parameters(common.DifferentialPrivacyParameters(epsilon, 0.0))

@@ -1,0 +1,348 @@
+"""How recognisable people are in a table: k, l, t, and who is alone with what they did."""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import narwhals as nw
+import numpy as np
+from numpy.typing import NDArray
+
+from ecomrec._rng import make_rng
+from ecomrec.data.tables import ITEM, TIME, USER
+from ecomrec.privacy._tables import (
+    missing,
+    native_column,
+    object_array,
+    read_cells,
+    read_groups,
+    read_ids,
+    read_table,
+)
+
+# Of dense blocks of classes x values: about 32 MB.
+_CELLS = 1 << 22
+_Z = 1.96
+
+
+@dataclass(frozen=True, eq=False)
+class RiskReport:
+    """What `risk_report` found; `print` shows it as text.
+
+    Attributes
+    ----------
+    summary : table
+        A row for each measure: ``measure``, ``about`` (the columns), ``value``, ``low`` and
+        ``high`` (a 95 % interval where it is an estimate, else the value), ``n`` (users or
+        classes that it was taken over).
+    classes : table or None
+        A row for each combination of the quasi-identifiers: their values, ``n_users``,
+        ``n_rows``, and for each sensitive column ``l_...``, ``entropy_l_...`` and ``t_...``. It
+        is as personal as the table itself.
+    n_users, n_rows : int
+        Of the table.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from ecomrec.privacy import risk_report
+    >>> events = pd.DataFrame({"user_id": [1, 1, 2], "item_id": ["tea", "mug", "tea"]})
+    >>> print(risk_report(events, known=(1,), random_state=0))
+    2 users, 3 rows
+    unique users, given 1 known of item_id: 50.0 % (9.5 to 90.5 %; 2 users)
+    """
+
+    summary: Any
+    classes: Any
+    n_users: int
+    n_rows: int
+
+    def __str__(self) -> str:
+        lines = [f"{self.n_users} users, {self.n_rows} rows"]
+        table = nw.from_native(self.summary, eager_only=True)
+        for row in table.iter_rows(named=True):
+            lines.append(_told(row))
+        return "\n".join(lines)
+
+
+def risk_report(
+    table: Any,
+    *,
+    quasi_identifiers: Sequence[str] = (),
+    sensitive: Sequence[str] = (),
+    points: Sequence[Sequence[str]] | None = None,
+    known: Sequence[int] = (1, 2, 3, 4),
+    k: int = 5,
+    n_samples: int = 1000,
+    random_state: Any = None,
+) -> RiskReport:
+    """Measure how recognisable people are in a table of events.
+
+    Parameters
+    ----------
+    table : pandas, Polars or Arrow table
+        Rows with ``user_id`` and the columns named here.
+    quasi_identifiers : sequence of str, default=()
+        Columns that others may know of a person. Users with the same cells in all of them are a
+        class.
+    sensitive : sequence of str, default=()
+        Columns that a class should not give away, such as a diagnosis.
+    points : sequence of sequences of str, optional
+        Kinds of what somebody may know of one event of a person, as columns. By default the item,
+        and the item with its time if there is a column ``timestamp``.
+    known : sequence of int, default=(1, 2, 3, 4)
+        How many different points of a person are known.
+    k : int, default=5
+        The share of users in classes of fewer is reported.
+    n_samples : int, default=1000
+        Users drawn to estimate who is unique, for each kind and number of points.
+    random_state : None, int, Generator or RandomState
+        Draws users and points.
+
+    Returns
+    -------
+    RiskReport
+
+    Raises
+    ------
+    DataError
+        Columns or ids are missing.
+
+    Notes
+    -----
+    Users are counted, not rows: a user with ten rows of one class is one of its users.
+
+    - *k* is the number of users of the smallest class [1]_.
+    - *l* of a class is the number of different sensitive values in it, and *entropy l* is exp(H)
+      of their shares p, :math:`H = -\\sum p \\log p`: reported is the smallest class [2]_.
+    - *t* of a class is the distance of these shares from those of the whole table; reported is
+      the largest. For words it is half the sum of the absolute differences, for numbers the mean
+      absolute difference of the cumulated shares over the ordered values [3]_. Cells without a
+      value are left out of l and t.
+    - *Unicity* [4]_ is the chance that `known` points, drawn from those of a random user who has
+      so many, fit nobody else in the table; with Wilson's interval.
+
+    None of them bounds what somebody learns who knows other things than the columns named here;
+    a good report is no proof of anonymity. What is unique in a sample may not be in the world.
+
+    Cost: sorts of the rows; classes times sensitive values in time; and for each draw the lists of
+    the users of its points.
+
+    References
+    ----------
+    .. [1] Sweeney: k-anonymity: a model for protecting privacy. IJUFKS 10(5), 2002.
+    .. [2] Machanavajjhala, Kifer, Gehrke, Venkitasubramaniam: l-diversity: privacy beyond
+       k-anonymity. ACM TKDD 1(1), 2007.
+    .. [3] Li, Li, Venkatasubramanian: t-closeness: privacy beyond k-anonymity and l-diversity.
+       ICDE 2007.
+    .. [4] de Montjoye, Hidalgo, Verleysen, Blondel: Unique in the crowd: the privacy bounds of
+       human mobility. Scientific Reports 3, 2013.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from ecomrec.privacy import risk_report
+    >>> events = pd.DataFrame({
+    ...     "user_id": [1, 1, 2, 3, 4],
+    ...     "item_id": ["tea", "mug", "tea", "mug", "tea"],
+    ...     "region": ["ZH", "ZH", "ZH", "BE", "BE"],
+    ... })
+    >>> report = risk_report(
+    ...     events, quasi_identifiers=["region"], sensitive=["item_id"], known=(1,), random_state=0
+    ... )
+    >>> report.classes
+      region  n_users  n_rows  l_item_id  entropy_l_item_id  t_item_id
+    0     BE        2       2          2               2.00        0.1
+    1     ZH        2       3          2               1.89        0.067
+    """
+    k, n_samples = _count(k, "k"), _count(n_samples, "n_samples")
+    sizes = [_count(size, "known") for size in known]
+    rng = make_rng(random_state)
+    columns = [USER, *quasi_identifiers, *sensitive]
+    kinds = [list(kind) for kind in points] if points is not None else None
+    frame = read_table(table, [*columns, *(name for kind in kinds or [] for name in kind)])
+    if kinds is None:
+        kinds = [
+            kind for kind in ([ITEM], [ITEM, TIME]) if all(name in frame.columns for name in kind)
+        ]
+    users, ids = read_ids(frame, USER)
+    rows: list[tuple[str, str, float, float, float, int]] = []
+    classes = None
+    if len(quasi_identifiers):
+        classes, found = _class_risks(frame, users, list(quasi_identifiers), list(sensitive), k)
+        rows += found
+    for kind in kinds:
+        codes = read_groups(frame, kind)
+        for size in sizes:
+            about = f"{size} known of {' and '.join(kind)}"
+            rows.append(("unicity", about, *_unicity(users, codes, size, n_samples, rng)))
+    names = ("measure", "about", "value", "low", "high", "n")
+    cells = zip(*rows, strict=True) if rows else [()] * len(names)
+    summary = nw.from_dict(
+        {name: list(column) for name, column in zip(names, cells, strict=True)},
+        backend=frame.implementation,
+    ).to_native()
+    return RiskReport(summary, classes, len(ids), len(frame))
+
+
+def _class_risks(
+    frame: nw.DataFrame[Any],
+    users: NDArray[np.int32],
+    quasi_identifiers: list[str],
+    sensitive: list[str],
+    k: int,
+) -> tuple[Any, list[tuple[str, str, float, float, float, int]]]:
+    """Give the table of classes, and what it comes to."""
+    codes = read_groups(frame, quasi_identifiers)
+    _, first, codes = np.unique(codes, return_index=True, return_inverse=True)
+    n, about = len(first), " and ".join(quasi_identifiers)
+    n_all = int(users.max()) + 1 if len(users) else 0
+    pairs = np.unique(codes * max(n_all, 1) + users)
+    n_users = np.bincount(pairs // max(n_all, 1), minlength=n)
+    small = np.zeros(n_all, dtype=bool)
+    alone = np.zeros(n_all, dtype=bool)
+    small[users[n_users[codes] < k]] = True
+    alone[users[n_users[codes] == 1]] = True
+    columns: dict[str, NDArray[Any]] = {
+        "n_users": n_users, "n_rows": np.bincount(codes, minlength=n)
+    }  # fmt: skip
+    rows = [
+        ("k", about, *_exact(n_users.min() if n else np.nan), n),
+        (f"users in classes below {k}", about, *_exact(small.mean() if n_all else np.nan), n_all),
+        ("users alone in a class", about, *_exact(alone.mean() if n_all else np.nan), n_all),
+    ]
+    for name in sensitive:
+        found = _diversity(codes, n, users, *_sensitive(frame, name))
+        columns |= {f"{part}_{name}": values for part, values in found.items()}
+        told = [values[~np.isnan(values)] for values in found.values()]
+        worst = [part.min() if len(part) else np.nan for part in told[:2]]
+        worst.append(told[2].max() if len(told[2]) else np.nan)
+        for measure, value in zip(("l", "entropy l", "t"), worst, strict=True):
+            rows.append((measure, f"{name} given {about}", *_exact(value), n))
+    table = nw.maybe_reset_index(frame[first].select(quasi_identifiers))
+    fresh = [nw.new_series(name, v, backend=frame.implementation) for name, v in columns.items()]
+    return table.with_columns(fresh).to_native(), rows
+
+
+def _sensitive(frame: nw.DataFrame[Any], column: str) -> tuple[NDArray[np.int64], int, bool]:
+    """Read a column as codes, -1 where missing; numbers by their order."""
+    gaps = missing(frame[column])
+    if frame[column].dtype.is_numeric():
+        values = np.asarray(native_column(frame, column), dtype=np.float64)
+        codes = np.full(len(values), -1, dtype=np.int64)
+        distinct, codes[~gaps] = np.unique(values[~gaps], return_inverse=True)
+        return codes, len(distinct), True
+    codes, words = read_cells(frame, column)
+    return codes, len(words), False
+
+
+def _diversity(
+    classes: NDArray[np.int64],
+    n_classes: int,
+    users: NDArray[np.int32],
+    values: NDArray[np.int64],
+    n_values: int,
+    ordered: bool,
+) -> dict[str, NDArray[np.float64]]:
+    """Give l, entropy l and t of each class; NaN where it has no value."""
+    found = {name: np.full(n_classes, np.nan) for name in ("l", "entropy_l", "t")}
+    there = values >= 0
+    if not there.any():
+        return found
+    # Each user counts once for each value and class.
+    triples = np.unique(np.column_stack((classes, values, users))[there], axis=0)
+    cells, counts = np.unique(triples[:, 0] * n_values + triples[:, 1], return_counts=True)
+    overall = np.bincount(cells % n_values, counts, n_values)
+    overall /= overall.sum()
+    size = max(1, _CELLS // n_values)
+    for start in range(0, n_classes, size):
+        stop = min(start + size, n_classes)
+        inside = (cells >= start * n_values) & (cells < stop * n_values)
+        block = np.bincount(
+            cells[inside] - start * n_values, counts[inside], (stop - start) * n_values
+        ).reshape(stop - start, n_values)
+        totals = block.sum(axis=1)
+        filled = np.flatnonzero(totals)
+        shares = block[filled] / totals[filled, np.newaxis]
+        logs = np.log(np.where(shares > 0, shares, 1.0))
+        away = shares - overall
+        if ordered:
+            steps = max(n_values - 1, 1)
+            distance = np.abs(np.cumsum(away, axis=1))[:, :-1].sum(axis=1) / steps
+        else:
+            distance = np.abs(away).sum(axis=1) / 2
+        found["l"][start + filled] = (shares > 0).sum(axis=1)
+        found["entropy_l"][start + filled] = np.exp(-(shares * logs).sum(axis=1))
+        found["t"][start + filled] = distance
+    return found
+
+
+def _unicity(
+    users: NDArray[np.int32],
+    points: NDArray[np.int64],
+    size: int,
+    n_samples: int,
+    rng: np.random.Generator,
+) -> tuple[float, float, float, int]:
+    """Estimate the chance that `size` points of a user fit nobody else; interval, and draws."""
+    pairs = np.unique(np.column_stack((users, points)), axis=0)
+    n_points = np.bincount(pairs[:, 0]) if len(pairs) else np.zeros(0, dtype=np.int64)
+    enough = np.flatnonzero(n_points >= size)
+    if not len(enough):
+        return np.nan, np.nan, np.nan, 0
+    drawn = rng.choice(enough, min(n_samples, len(enough)), replace=False)
+    ends = np.cumsum(n_points)
+    by_point = pairs[np.lexsort((pairs[:, 0], pairs[:, 1]))]
+    bounds = np.searchsorted(by_point[:, 1], np.arange(points.max() + 2))
+    n_unique = 0
+    for user in drawn.tolist():
+        own = pairs[ends[user] - n_points[user] : ends[user], 1]
+        some = rng.choice(own, size, replace=False)
+        lists = [by_point[bounds[p] : bounds[p + 1], 0] for p in some.tolist()]
+        lists.sort(key=len)
+        fit = lists[0]
+        for other in lists[1:]:
+            if len(fit) == 1:
+                break
+            fit = np.intersect1d(fit, other, assume_unique=True)
+        n_unique += len(fit) == 1
+    return (*_wilson(n_unique, len(drawn)), len(drawn))
+
+
+def _wilson(hits: int, n: int) -> tuple[float, float, float]:
+    """Share and Wilson's 95 % interval."""
+    share = hits / n
+    middle = (share + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
+    half = _Z * np.sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2)) / (1 + _Z**2 / n)
+    return share, max(0.0, float(middle - half)), min(1.0, float(middle + half))
+
+
+def _exact(value: Any) -> tuple[float, float, float]:
+    return float(value), float(value), float(value)
+
+
+def _told(row: dict[str, Any]) -> str:
+    """Say one row of the summary in words."""
+    measure, about, value = row["measure"], row["about"], row["value"]
+    if measure == "unicity":
+        if not row["n"]:
+            return f"unique users, given {about}: nobody has so many"
+        return (
+            f"unique users, given {about}: {100 * value:.1f} % "
+            f"({100 * row['low']:.1f} to {100 * row['high']:.1f} %; {row['n']} users)"
+        )
+    if measure.startswith("users"):
+        return f"{measure} of {about}: {100 * value:.1f} %"
+    if measure == "k":
+        return f"k = {value:.0f}: the fewest users with the same {about} ({row['n']} classes)"
+    kind = "most" if measure == "t" else "least"
+    return f"{measure} = {value:.3g} at {kind}: {about}"
+
+
+def _count(value: Any, name: str) -> int:
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{name} must be a positive integer; got {value!r}.")
+    return int(value)

@@ -1,0 +1,238 @@
+"""Which items occur at all, where that is private: a set union with Gaussian noise."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ecomrec._lazy import computed_once
+from ecomrec.data.ids import encode_ids
+from ecomrec.privacy._releases import answer
+from ecomrec.privacy._values import check_positive
+from ecomrec.privacy.accounting import mu_from_epsilon
+from ecomrec.privacy.events import SetUnionEvent
+from ecomrec.privacy.noise import NoiseSource, SystemNoise, rounded_gaussian
+
+#: Steps of the grid in a weight of 1.
+GRID = 1 << 20
+# What rounding and blurring of the noise may add to it: a share of sigma, and of a weight of 1.
+_SLACK = 2.0**-11
+
+
+def union_threshold(noise_multiplier: float, delta: float, max_items: int) -> float:
+    r"""Weight that an item must pass so that it is not one user's alone.
+
+    .. math:: \tau = \max_{1 \le t \le L} \frac{1}{\sqrt t}
+              + \sigma \Phi^{-1}\bigl((1 - \delta)^{1/t}\bigr)
+
+    Parameters
+    ----------
+    noise_multiplier : float
+        The sigma: standard deviation of the noise on weights, of which those of one user have a
+        norm of at most 1.
+    delta : float
+        Chance to fail.
+    max_items : int
+        The L: most items of one user.
+
+    Returns
+    -------
+    float
+        Good for noise of `rounded_gaussian` on grids of 2**10 steps or more to 1.
+    """
+    from scipy.special import ndtri
+
+    n = np.arange(1, max_items + 1, dtype=np.float64)
+    above = -np.expm1(np.log1p(-delta) / n)
+    needed = 1.0 / np.sqrt(n) - noise_multiplier * ndtri(above)
+    return float(needed.max() + _SLACK * (noise_multiplier + 1.0))
+
+
+@dataclass(frozen=True)
+class PartitionSelector:
+    r"""The ids that enough users have, where the list of all ids is itself private.
+
+    A user with t items gives each of them the weight :math:`1/\sqrt t`; sums of weights get
+    Gaussian noise, and ids whose noisy weight passes a threshold are named. An id that is named is
+    safe to use as public; of the others nobody learns that they exist.
+
+    Parameters
+    ----------
+    epsilon, delta : float
+        What a selection costs. Half of `delta` is for the noise, half for the threshold.
+    max_items_per_user : int
+        The L. Of a user with more, that many are drawn.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is out of its range.
+
+    Notes
+    -----
+    .. math:: \tau = \max_{1 \le t \le L} \frac{1}{\sqrt t}
+              + \sigma \Phi^{-1}\bigl((1 - \delta_2)^{1/t}\bigr)
+
+    One user's weights have a norm of at most 1 (on the grid too, as they are cut toward zero),
+    which makes the noisy weights of ids that others have too :math:`1/\sigma`-GDP. An id that
+    this user alone has weighs just :math:`1/\sqrt t`, there are at most t of those, and the chance
+    that the noise lifts any of them above the threshold is at most
+    :math:`\delta_2 = \delta / 2`. Where none is lifted, what is seen is post-processing of the
+    noisy weights of the other ids; so both costs add up.
+
+    References
+    ----------
+    Gopi, Gulhane, Kulkarni, Shen, Shokouhi and Yekhanin, "Differentially private set union",
+    ICML 2020.
+
+    Examples
+    --------
+    >>> from ecomrec.privacy import PartitionSelector
+    >>> selector = PartitionSelector(epsilon=1.0, delta=1e-6, max_items_per_user=10)
+    >>> round(selector.threshold, 1)
+    23.6
+    >>> users = [*range(200), 7]
+    >>> items = ["mug"] * 200 + ["only user 7 has it"]
+    >>> selector.select(users, items)
+    ['mug']
+    """
+
+    epsilon: float
+    delta: float
+    max_items_per_user: int
+
+    def __post_init__(self) -> None:
+        check_positive(self, "epsilon", "delta")
+        if self.delta >= 1:
+            raise ValueError(f"PartitionSelector: delta must be below 1; got {self.delta!r}.")
+        most = self.max_items_per_user
+        if not isinstance(most, numbers.Integral) or isinstance(most, bool) or most < 1:
+            raise ValueError(
+                f"PartitionSelector: max_items_per_user must be a positive integer; got {most!r}."
+            )
+
+    @computed_once
+    def event(self) -> SetUnionEvent:
+        """What a selection costs.
+
+        Returns
+        -------
+        SetUnionEvent
+        """
+        half = self.delta / 2
+        return SetUnionEvent(1.0 / mu_from_epsilon(self.epsilon, half), half)
+
+    @property
+    def threshold(self) -> float:
+        """The weight that an id must pass, in users who have nothing else.
+
+        Returns
+        -------
+        float
+        """
+        event = self.event
+        return union_threshold(event.noise_multiplier, event.delta, int(self.max_items_per_user))
+
+    def weight(self, n_items: int) -> int:
+        """Return what each item of a user weighs, in steps of the grid.
+
+        Parameters
+        ----------
+        n_items : int
+            Number of different items of the user, at most `max_items_per_user`.
+
+        Returns
+        -------
+        int
+            So that the squares of all of them add up to at most ``2**40``.
+        """
+        return math.isqrt(GRID * GRID // n_items)
+
+    def release(self, values: Mapping[Any, int], source: NoiseSource | None = None) -> list[Any]:
+        """Return the ids whose weight with noise passes the threshold.
+
+        Parameters
+        ----------
+        values : mapping of id to int
+            Sums over users of `weight`, of the ids that occur.
+        source : SystemNoise, SeededNoise or None
+            None: the operating system.
+
+        Returns
+        -------
+        list of ids, sorted
+        """
+        sigma = GRID * self.event.noise_multiplier
+        threshold = math.ceil(GRID * self.threshold)
+        params = {
+            "mechanism": "set_union",
+            "sigma": sigma,
+            "bound": GRID,
+            "threshold": threshold,
+        }
+
+        def release() -> list[Any]:
+            present = {key: weight for key, weight in values.items() if weight > 0}
+            noise = rounded_gaussian(len(present), sigma, source or SystemNoise()).tolist()
+            pairs = zip(present.items(), noise, strict=True)
+            return sorted(key for (key, weight), extra in pairs if weight + extra > threshold)
+
+        return answer(type(self).__name__, params, dict(values), release)
+
+    def select(self, users: Any, items: Any, source: NoiseSource | None = None) -> list[Any]:
+        """Return the ids that enough users have, from pairs of a user and an item.
+
+        Parameters
+        ----------
+        users, items : array-like of ids, of the same length
+            Pairs may repeat; those without a user or an item count nothing.
+        source : SystemNoise, SeededNoise or None
+            None: the operating system.
+
+        Returns
+        -------
+        list of ids, sorted
+
+        Raises
+        ------
+        DataError
+            If a column does not hold ids of one type.
+        ValueError
+            If the lengths differ.
+        """
+        source = source or SystemNoise()
+        return self.release(self._weights(users, items, source), source)
+
+    def _weights(self, users: Any, items: Any, source: NoiseSource) -> dict[Any, int]:
+        """Sums over users of the weights of at most L items each, drawn by random words."""
+        import pandas as pd
+
+        owners, columns = (pd.Series(ids).reset_index(drop=True) for ids in (users, items))
+        if len(owners) != len(columns):
+            raise ValueError(
+                f"users and items must be equally long; got {len(owners)} and {len(columns)}."
+            )
+        pairs = pd.DataFrame({"user": owners, "item": columns})
+        pairs = pairs.dropna().drop_duplicates()
+        if not len(pairs):
+            return {}
+        rows, _, _ = encode_ids(pairs["user"], "users")
+        places, ids, _ = encode_ids(pairs["item"], "items")
+        order = np.lexsort((source.words(len(pairs)), rows))
+        rows, places = rows[order], places[order]
+        turn = np.arange(len(rows)) - np.searchsorted(rows, rows, side="left")
+        rows, places = (of[turn < self.max_items_per_user] for of in (rows, places))
+        sizes = np.bincount(rows)
+        table = np.zeros(sizes.max() + 1)
+        for size in np.unique(sizes):
+            table[size] = self.weight(int(size))
+        # Sums of integers below 2**53: exact in doubles.
+        sums = np.bincount(places, table[sizes[rows]], len(ids)).astype(np.int64)
+        return {
+            key: weight for key, weight in zip(ids.tolist(), sums.tolist(), strict=True) if weight
+        }

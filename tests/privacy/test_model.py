@@ -1,0 +1,194 @@
+"""What every private model refuses, books and answers."""
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV, cross_val_score
+
+import ecomrec
+from ecomrec.cf import Popularity
+from ecomrec.datasets import make_shop
+from ecomrec.exceptions import BudgetExceededError, DataError, UnknownIdError
+from ecomrec.privacy import DPPopularity, DPTopK, PrivacyLedger, SeededNoise, epsilon_of
+
+SHOP = make_shop(400, 40, 6000, 4, random_state=0)
+EVENTS, ITEMS = SHOP.events[["user_id", "item_id"]], SHOP.items
+HISTORY = [[1, 2, 3]]
+
+
+def test_without_a_public_catalogue_the_two_ways_are_named():
+    with pytest.raises(DataError, match=r"items=catalog\), or vocabulary='dp'"):
+        DPPopularity().fit(EVENTS)
+
+
+def test_events_outside_the_catalogue_and_unusable_rows_change_nothing():
+    extra = pd.DataFrame(
+        {"user_id": [1, 2, 3], "item_id": [999, 3, None], "weight": [1, np.nan, 1]}
+    )
+    known = EVENTS.assign(weight=1.0)
+    model = DPPopularity(noise_source=SeededNoise(0))
+    one = model.fit(known, items=ITEMS).popularity_
+    other = model.fit(pd.concat([known, extra]), items=ITEMS).popularity_
+    assert one.tolist() == other.tolist()
+
+
+def test_without_noise_it_is_popularity():
+    model = DPPopularity(epsilon=math.inf, max_items_per_user=10_000, scaling="shared")
+    mine = model.fit(EVENTS, items=ITEMS)
+    theirs = Popularity().fit(EVENTS, items=ITEMS)
+    np.testing.assert_allclose(mine.popularity_, theirs.popularity_, rtol=1e-3)
+    answer = mine.recommend(history=HISTORY, k=10).items.tolist()
+    assert answer == theirs.recommend(history=HISTORY, k=10).items.tolist()
+    top = DPTopK(epsilon=math.inf, size=40).fit(EVENTS, items=ITEMS)
+    assert answer == top.recommend(history=HISTORY, k=10).items.tolist()
+    assert not mine.privacy_report_.private
+    assert math.isinf(mine.privacy_report_.epsilon)
+
+
+@pytest.mark.parametrize("noise", ["rounded_gaussian", "discrete_gaussian"])
+@pytest.mark.parametrize("vocabulary", ["public", "dp"])
+@pytest.mark.parametrize("kind", [DPPopularity, DPTopK])
+@pytest.mark.parametrize("epsilon", [2.0, 6.0])
+def test_what_is_booked_is_epsilon_and_what_the_ledger_holds(
+    kind, vocabulary, noise, epsilon, tmp_path
+):
+    ledger = PrivacyLedger(tmp_path / "ledger", 50.0, 1e-3)
+    model = kind(epsilon, delta=1e-3, vocabulary=vocabulary, noise=noise, ledger=ledger)
+    sides = {"items": ITEMS} if vocabulary == "public" else {}
+    model.fit(EVENTS, **sides)
+    report = model.privacy_report_
+    assert report.epsilon == pytest.approx(epsilon, rel=1e-6)
+    assert epsilon_of(report.events, 1e-3) == pytest.approx(epsilon, rel=1e-6)
+    assert list(ledger.events) == list(report.events)
+    model.fit(EVENTS, **sides)
+    assert len(ledger.events) == 2 * len(report.events)
+    assert ledger.spent() > 1.2 * epsilon
+
+
+def test_a_budget_that_does_not_hold_the_fit_is_refused_and_nothing_learned():
+    ledger = PrivacyLedger(None, 1.2, 1e-6)
+    model = DPPopularity(1.0, ledger=ledger).fit(EVENTS, items=ITEMS)
+    before = model._state
+    with pytest.raises(BudgetExceededError):
+        model.fit(EVENTS, items=ITEMS)
+    assert model._state is before
+    with pytest.raises(BudgetExceededError):  # a clone has the same ledger
+        clone(model).fit(EVENTS, items=ITEMS)
+
+
+def test_a_crash_in_the_middle_of_a_fit_has_been_charged(monkeypatch):
+    ledger = PrivacyLedger(None, 3.0, 1e-6)
+    model = DPPopularity(1.0, ledger=ledger)
+
+    def crash(*args, **kwargs):
+        raise MemoryError
+
+    monkeypatch.setattr("ecomrec.privacy._releases.Releases.gaussian", crash)
+    with pytest.raises(MemoryError):
+        model.fit(EVENTS, items=ITEMS)
+    assert ledger.spent() == pytest.approx(1.0, rel=1e-6)
+
+
+def test_an_error_in_the_table_is_not_charged():
+    ledger = PrivacyLedger(None, 3.0, 1e-6)
+    with pytest.raises(DataError):
+        DPPopularity(1.0, ledger=ledger).fit(EVENTS[["item_id"]], items=ITEMS)
+    assert ledger.spent() == 0
+
+
+def test_users_are_refused_with_the_way_to_go():
+    model = DPPopularity().fit(EVENTS, items=ITEMS)
+    for call in (
+        lambda: model.recommend([1]),
+        lambda: model.forget(users=[1]),
+        model.refresh,
+        lambda: model.similar_users([1]),
+        lambda: model.has_seen([(1, 2)]),
+        lambda: model.explain(1, 2),
+    ):
+        with pytest.raises(TypeError, match="private and holds no users"):
+            call()
+    for name in ("predict", "partial_fit", "user_ids_"):
+        assert not hasattr(model, name)
+    with pytest.raises(UnknownIdError):
+        model.recommend(history=[[]])
+    assert model.recommend(history=[[]], unknown="skip", k=1).items.tolist() == [[-1]]
+
+
+def test_searches_are_refused_unless_every_fit_is_charged():
+    params = {"items": ITEMS}
+    with pytest.raises(ValueError, match="each fit spends epsilon"):
+        cross_val_score(DPPopularity(), EVENTS, params=params, cv=2, error_score="raise")
+    with pytest.raises(ValueError, match="each fit spends epsilon"):
+        GridSearchCV(DPPopularity(), {"scaling": ["unit", "shared"]}, error_score="raise").fit(
+            EVENTS, items=ITEMS
+        )
+    with pytest.raises(ValueError, match="needs a ledger"):
+        DPPopularity(tuning="accounted").fit(EVENTS, items=ITEMS)
+    ledger = PrivacyLedger(None, 9.0, 1e-6)
+    model = DPPopularity(tuning="accounted", ledger=ledger)
+    scores = cross_val_score(model, EVENTS, params=params, cv=3)
+    assert np.isfinite(scores).all()
+    assert len(ledger.entries) == 3
+    GridSearchCV(model, {"scaling": ["unit", "shared"]}, cv=2).fit(EVENTS, items=ITEMS)
+    assert len(ledger.entries) == 3 + 2 * 2 + 1
+
+
+def test_what_is_not_private_may_be_searched():
+    scores = cross_val_score(DPPopularity(math.inf), EVENTS, params={"items": ITEMS}, cv=2)
+    assert np.isfinite(scores).all()
+
+
+def test_a_vocabulary_is_what_enough_users_have():
+    rare = pd.DataFrame({"user_id": [1, 2], "item_id": [777, 778]})
+    events = pd.concat([EVENTS, rare])
+    model = DPPopularity(4.0, vocabulary="dp").fit(events)
+    known = set(model.item_ids_.tolist())
+    assert not known & {777, 778}
+    popular = Popularity().fit(EVENTS)
+    top = popular.recommend(history=[[1]], k=5, exclude_seen=False).items[0].tolist()
+    assert set(top) <= known
+    assert model.item_ids_.tolist() == sorted(known)
+    with pytest.raises(DataError, match="no item has enough users"):
+        DPPopularity(0.01, vocabulary="dp", delta=1e-9).fit(events[:50])
+
+
+def test_noise_has_the_size_that_is_booked():
+    model = DPPopularity(1.0, max_items_per_user=100)
+    exact = DPPopularity(math.inf).fit(EVENTS, items=ITEMS).popularity_
+    noise = np.concatenate([model.fit(EVENTS, items=ITEMS).popularity_ - exact for _ in range(50)])
+    sigma = model.privacy_report_.events[0].noise_multiplier
+    assert sigma == pytest.approx(4.23, abs=0.01)
+    assert noise.std() == pytest.approx(sigma, rel=5 / math.sqrt(2 * len(noise)))
+    assert abs(noise.mean()) < 5 * sigma / math.sqrt(len(noise))
+
+
+def test_random_state_never_drives_noise():
+    np.random.seed(0)  # noqa: NPY002
+    one = DPPopularity().fit(EVENTS, items=ITEMS).popularity_
+    np.random.seed(0)  # noqa: NPY002
+    other = DPPopularity().fit(EVENTS, items=ITEMS).popularity_
+    assert (one != other).all()
+    assert "random_state" not in DPPopularity().get_params()
+
+
+def test_a_matrix_has_public_columns(tmp_path):
+    matrix = np.array([[1, 0, np.nan], [0, 2, 1], [1, -4, 0]])
+    model = DPPopularity(epsilon=math.inf).fit(matrix)
+    np.testing.assert_allclose(model.popularity_, [2, 0.5**0.5, 0.5**0.5], rtol=1e-5)
+    assert model.n_features_in_ == 3
+    model.save(tmp_path / "model")
+    again = ecomrec.load(tmp_path / "model")
+    assert again.recommend(history=[[1]], k=3).items.tolist() == [[0, 2, -1]]
+
+
+def test_available_items_and_score():
+    hidden = int(ITEMS["item_id"].iloc[0])
+    items = ITEMS.assign(available=ITEMS["item_id"] != hidden)
+    model = DPPopularity(math.inf).fit(EVENTS, items=items)
+    found = model.recommend(history=HISTORY, k=40).items[0].tolist()
+    assert hidden not in found
+    assert 0 < model.score(EVENTS) < 1
