@@ -22,8 +22,12 @@ _CONSTANTS = {"true": True, "false": False}
 
 
 def model_names() -> dict[str, str]:
-    """Return what each estimator is called here: name to class name, such as item-knn: ItemKNN."""
-    names = {_WORDS.sub("-", name).lower(): name for name in ESTIMATORS}
+    """Return what each estimator is called here: name to class name, such as item-knn: ItemKNN.
+
+    Private models are not among them: they know no users to recommend to, and every fit spends.
+    """
+    named = [name for name, home in ESTIMATORS.items() if home != "ecomrec.privacy"]
+    names = {_WORDS.sub("-", name).lower(): name for name in named}
     return {_SHORTER.get(name, name): class_name for name, class_name in names.items()}
 
 

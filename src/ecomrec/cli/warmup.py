@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import re
 import sys
 import tempfile
@@ -52,6 +53,8 @@ def run(args: argparse.Namespace, progress: Progress) -> None:
         use_places()
     with progress.step("compiling what learned rankers use"):
         use_rankers()
+    with progress.step("compiling what private models use"):
+        use_private()
     folders = sorted({path for kernel in kernels() if (path := kernel.stats.cache_path)})
     sys.stdout.write(f"{len(kernels())} kernels are compiled\n")
     for folder in folders:
@@ -163,6 +166,37 @@ def use_rankers() -> None:
     frozen(HistGradientBoostingRegressor(max_iter=1).fit(rows, rows[:, 0])).predict(rows)
 
 
+def use_private() -> None:
+    """Fit and ask private models, and draw every kind of noise."""
+    import numpy as np
+
+    from ecomrec import privacy
+    from ecomrec._registry import ESTIMATORS
+    from ecomrec.base import load
+
+    tables = list(_tables())
+    items = tables[0][["item_id"]].drop_duplicates().assign(available=True)
+    # Those of the extra opacus run on torch.
+    names = [n for n, home in ESTIMATORS.items() if home == "ecomrec.privacy"]
+    for name in sorted({*names} - {"DPTwoTower"}):
+        estimator = getattr(privacy, name)
+        for params in ({"epsilon": math.inf}, *_variants(estimator)):
+            for events in tables:
+                model = estimator(**{"epsilon": 100.0, "delta": 0.1, **params})
+                with suppress(ValueError):
+                    model.fit(events, items=items)
+                if not model.__sklearn_is_fitted__():
+                    continue
+                with tempfile.TemporaryDirectory() as folder:
+                    path = Path(folder, "model.ecomrec")
+                    model.save(path)
+                    for one in (model, load(path), load(path, mmap=True)):
+                        _ask_by_history(one)
+    ones = np.ones(3, dtype=np.int64)
+    privacy.DiscreteGaussianMechanism(1.0).release(ones)
+    privacy.DiscreteLaplaceMechanism(1.0).release(ones)
+
+
 def _variants(estimator: type[Any]) -> Iterator[dict[str, Any]]:
     """Yield each switch, and each word that a parameter's rule names, one at a time."""
     for name, rule in estimator._param_rules.items():
@@ -225,4 +259,16 @@ def _ask(model: Any) -> None:
     model.similar_users(users, k=3)
     with suppress(NotImplementedError):
         model.explain(users[0], items[0])
+        model.explain(history=items[:2], item=items[2])
+
+
+def _ask_by_history(model: Any) -> None:
+    items = model.item_ids_[:4].tolist()
+    histories = [items[:2], items[2:]]
+    model.recommend(history=histories, k=3)
+    model.recommend(history=histories[:1], k=3, exclude_seen=False)
+    model.recommend(history=histories, k=3, candidates=items, exclude=items[:1])
+    model.recommend(history=histories, k=3, candidates=[items, items[:2]])
+    model.similar_items(items[:2], k=3)
+    with suppress(NotImplementedError):
         model.explain(history=items[:2], item=items[2])

@@ -562,7 +562,7 @@ def _nobody(catalog: IdMap) -> Interactions:
     empty = np.empty(0, dtype=np.int32), np.empty(0, dtype=np.float32)
     return Interactions(
         IdMap(np.empty(0, dtype=np.int64)),
-        catalog,
+        IdMap(catalog.ids, catalog.kind),  # without what looking ids up has left behind
         RowStore.from_csr(np.zeros(1, dtype=np.int64), empty),
         listed_items=np.ones(len(catalog), dtype=bool),
     )

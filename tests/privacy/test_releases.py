@@ -1,0 +1,109 @@
+"""The door between private rows and what is learned: what is booked is what is released."""
+
+import numpy as np
+import pytest
+
+from ecomrec.exceptions import BudgetExceededError
+from ecomrec.privacy import (
+    GaussianEvent,
+    GumbelTopKEvent,
+    PrivacyLedger,
+    SeededNoise,
+    SystemNoise,
+    ZCDPEvent,
+)
+from ecomrec.privacy._releases import Releases, answer, recorded
+
+
+def door(plan, ledger=None, noise="rounded_gaussian", source=None):
+    source = source or SystemNoise()
+    return Releases(plan, ledger=ledger, source=source, noise=noise, label="test")
+
+
+def test_the_ledger_is_charged_before_anything_is_drawn():
+    class Counting(SystemNoise):
+        def words(self, n):
+            raise AssertionError("drawn before it was paid for")
+
+    ledger = PrivacyLedger(None, 0.5, 1e-6)
+    with pytest.raises(BudgetExceededError):
+        door({"a": GaussianEvent(1.0)}, ledger, source=Counting())
+    assert ledger.entries == () or list(ledger.entries) == []
+
+
+def test_what_was_not_booked_is_refused_and_what_was_must_be_made():
+    releases = door({"a": GaussianEvent(1.0, count=2), "b": GumbelTopKEvent(3.0, 1)})
+    value = np.zeros(3, dtype=np.int64)
+    with pytest.raises(RuntimeError, match="'c' was not booked"):
+        releases.gaussian("c", value, 1)
+    with pytest.raises(RuntimeError, match="was booked as"):
+        releases.gaussian("b", value, 1)
+    releases.gaussian("a", value, 1)
+    with pytest.raises(RuntimeError, match=r"not made: \['a', 'b'\]"):
+        releases.finish()
+    releases.gaussian("a", value, 1)
+    releases.top_k("b", value, 1)
+    releases.finish()
+    with pytest.raises(RuntimeError, match="'a' was not booked"):
+        releases.gaussian("a", value, 1)
+
+
+def test_without_noise_the_same_path_is_exact():
+    releases = door({"a": None, "m": None, "t": None, "u": None, "never": None})
+    value = np.arange(6, dtype=np.int64)
+    assert releases.gaussian("a", value, 7).tolist() == value.tolist()
+    square = np.arange(9, dtype=np.int64).reshape(3, 3)
+    square += square.T
+    assert (releases.symmetric("m", square.copy(), 7) == square).all()
+    assert releases.top_k("t", value, 2).tolist() == [5, 4]
+    assert releases.union("u", value[1:], value[1:], 7, 3).tolist() == [1, 2, 3, 4, 5]
+    assert releases.events == []
+    with pytest.raises(RuntimeError, match="never"):
+        releases.finish()
+
+
+@pytest.mark.parametrize(
+    ("event", "noise"),
+    [(GaussianEvent(3.0), "rounded_gaussian"), (ZCDPEvent(1 / 18), "discrete_gaussian")],
+)
+def test_noise_has_the_booked_size_beside_the_bound(event, noise):
+    releases = door({"a": event}, noise=noise)
+    drawn = releases.gaussian("a", np.zeros((100, 200), dtype=np.int64), 50)
+    assert drawn.dtype == np.int64
+    assert drawn.std() == pytest.approx(150, rel=5 / np.sqrt(2 * drawn.size))
+
+
+@pytest.mark.parametrize("n", [1, 7, 1500])
+def test_symmetric_noise_is_symmetric_and_smaller_beside_the_diagonal(n):
+    # 1,500 rows come in more than one block.
+    releases = door({"m": GaussianEvent(2.0)}, source=SeededNoise(0))
+    drawn = releases.symmetric("m", np.zeros((n, n), dtype=np.int64), 1000)
+    assert (drawn == drawn.T).all()
+    beside = drawn[np.triu_indices(n, 1)]
+    if n > 100:
+        assert np.diag(drawn).std() == pytest.approx(2000, rel=5 / np.sqrt(2 * n))
+        spread = 5 / np.sqrt(2 * len(beside))
+        assert beside.std() == pytest.approx(2000 / np.sqrt(2), rel=spread)
+        assert np.count_nonzero(beside == 0) < 5 * len(beside) / 2000 + 20
+        assert len(np.unique(beside[:2000])) > 1000  # no draw is used twice
+
+
+def test_many_matrices_are_released_at_once():
+    releases = door({"m": GaussianEvent(1.0)})
+    drawn = releases.symmetric("m", np.zeros((5, 4, 4), dtype=np.int64), 1 << 20)
+    assert drawn.shape == (5, 4, 4)
+    assert (drawn == drawn.transpose(0, 2, 1)).all()
+    assert len(np.unique(drawn)) == 5 * 10
+
+
+def test_a_recorder_sees_the_exact_value_and_answers():
+    seen = []
+
+    def recorder(name, params, value, release):
+        seen.append((name, params, value))
+        return "frozen"
+
+    with recorded(recorder):
+        assert answer("a", {"b": 1}, "exact", lambda: "noisy") == "frozen"
+    assert answer("a", {}, "exact", lambda: "noisy") == "noisy"
+    assert seen == [("a", {"b": 1}, "exact")]
