@@ -43,9 +43,13 @@ def main() -> None:
     one.add_argument("--log", nargs="+", help="only these logs")
     one = commands.add_parser("reranking", help="variety of pages, baskets, two-stage requests")
     one.add_argument("--part", nargs="+", help="only these parts of it")
+    one = commands.add_parser("privacy", help="what privacy costs in accuracy, by epsilon")
+    one.add_argument("--log", nargs="+", help="only these logs")
+    one.add_argument("--models", nargs="+", help="only these models")
     commands.add_parser("others", help="PureSVD and BPR beside their peers")
     commands.add_parser("retrieval", help="finding the best items, and bare BLAS", add_help=False)
     commands.add_parser("content", help="TF-IDF: speed on 200,000 items, quality on the shop")
+    commands.add_parser("noise", help="noise of private sums: values a second on one core")
     commands.add_parser("tokens", help="terms of Chinese titles beside marked names")
     commands.add_parser("page", help="write docs/benchmarks.rst from the results")
     commands.add_parser("floors", help="tuned quality on ml-1m and ml-100k")
@@ -98,6 +102,10 @@ def main() -> None:
         from benchmarks import reranking
 
         print(reranking.write(asked.part))
+    elif asked.command == "privacy":
+        from benchmarks import privacy
+
+        print(privacy.write(asked.log, asked.models))
     elif asked.command == "others":
         from benchmarks import factors_other
 
@@ -107,7 +115,7 @@ def main() -> None:
 
         sys.argv[1:] = others
         retrieval.main()
-    elif asked.command in ("svd", "content", "tokens", "page", "floors", "updates"):
+    elif asked.command in ("svd", "content", "noise", "tokens", "page", "floors", "updates"):
         print(import_module(f"benchmarks.{asked.command}").write())
     elif asked.command == "names":
         print("\n".join(ENTRANTS))

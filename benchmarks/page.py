@@ -5,7 +5,14 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks import page_coldstart, page_content, page_hybrids, page_models, page_reranking
+from benchmarks import (
+    page_coldstart,
+    page_content,
+    page_hybrids,
+    page_models,
+    page_privacy,
+    page_reranking,
+)
 from benchmarks.logs import LOGS
 from benchmarks.rst import listed, machine, table, title
 from benchmarks.runner import RESULTS
@@ -68,6 +75,7 @@ def write() -> Path:
         **page_hybrids.SECTIONS,
         **page_reranking.SECTIONS,
         **page_coldstart.SECTIONS,
+        **page_privacy.SECTIONS,
     }.items():
         path = RESULTS / f"{name}.json"
         if path.exists():

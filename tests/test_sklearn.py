@@ -34,6 +34,7 @@ from ecomrec.hybrid import (
     Switch,
     TwoStage,
 )
+from ecomrec.privacy import DPALS, DPEASE, DPItemKNN, DPPopularity, DPTopK, DPTwoTower
 
 MODELS = [
     Blend(),
@@ -68,6 +69,12 @@ MODELS = [
     TwoStage(),
     UserKNN(),
     UserKNN(target="rating"),
+    DPALS(),
+    DPEASE(),
+    DPItemKNN(),
+    DPPopularity(),
+    DPTopK(),
+    DPTwoTower(max_iter=2),
 ]
 
 

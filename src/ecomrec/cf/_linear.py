@@ -42,42 +42,12 @@ class SparseWeights:
     current: bool
 
 
-class LinearItemModel(BaseRecommender):
-    """Base of models whose scores are ``profile @ weights``, with weights of closed form.
-
-    A batch changes what visitors are answered from at once, the weights with `refresh`: no request
-    ever waits for a fit. Items that came later have no weights until then.
-    """
+class WeightedItems(BaseRecommender):
+    """Base of models whose scores are ``profile @ weights``, wherever the weights come from."""
 
     _learned_types: ClassVar[tuple[type, ...]] = (DenseWeights, SparseWeights)
-    forget_exact_ = True
 
     n_jobs: int | None
-
-    # ------------------------------------------------------------------ learning
-
-    def _partial_fit(
-        self, state: State, shop: Interactions, change: Change, sides: SideTables
-    ) -> Any:
-        if len(change.users) == 0 and shop.n_items == state.interactions.n_items:
-            return state.learned
-        return replace(self._grown(state.learned, shop.n_items), current=False)
-
-    def _grown(self, learned: Any, n_items: int) -> Any:
-        """Weights with room for later items, which have none; dense ones are left as they are."""
-        if isinstance(learned, DenseWeights):
-            return learned
-        nobody, nothing = np.zeros(0, dtype=np.int64), np.zeros(1, dtype=np.int64)
-        columns = np.empty(0, dtype=np.int32), np.empty(0, dtype=np.float32)
-        weights = learned.weights.replace(nobody, nothing, columns, n_items)
-        return replace(learned, weights=weights)
-
-    def _refresh(self, state: State) -> Any:
-        return (
-            state.learned if state.learned.current else self._fit(state.interactions, SideTables())
-        )
-
-    # ------------------------------------------------------------------ answering
 
     def _score(self, state: State, query: Query) -> np.ndarray:
         learned, n_items = state.learned, state.interactions.n_items
@@ -171,6 +141,37 @@ class LinearItemModel(BaseRecommender):
         return sp.csr_array((values.copy(), items.astype(np.int64), indptr), shape=(n, n))
 
 
+class LinearItemModel(WeightedItems):
+    """Base of models whose weights have a closed form.
+
+    A batch changes what visitors are answered from at once, the weights with `refresh`: no request
+    ever waits for a fit. Items that came later have no weights until then.
+    """
+
+    forget_exact_ = True
+
+    def _partial_fit(
+        self, state: State, shop: Interactions, change: Change, sides: SideTables
+    ) -> Any:
+        if len(change.users) == 0 and shop.n_items == state.interactions.n_items:
+            return state.learned
+        return replace(self._grown(state.learned, shop.n_items), current=False)
+
+    def _grown(self, learned: Any, n_items: int) -> Any:
+        """Weights with room for later items, which have none; dense ones are left as they are."""
+        if isinstance(learned, DenseWeights):
+            return learned
+        nobody, nothing = np.zeros(0, dtype=np.int64), np.zeros(1, dtype=np.int64)
+        columns = np.empty(0, dtype=np.int32), np.empty(0, dtype=np.float32)
+        weights = learned.weights.replace(nobody, nothing, columns, n_items)
+        return replace(learned, weights=weights)
+
+    def _refresh(self, state: State) -> Any:
+        return (
+            state.learned if state.learned.current else self._fit(state.interactions, SideTables())
+        )
+
+
 def lapack_threads(n_jobs: int | None, n_items: int) -> threadpool_limits:
     """Limit BLAS, inside a fit, to some threads; small matrices gain nothing from more than one.
 
@@ -233,6 +234,9 @@ def usual_regularization(shop: Interactions, diagonal: np.ndarray) -> float:
     In units of the squared weight of an entry it grows with the root of an item's users.
     """
     n_entries, n_items = float(shop.item_counts.sum()), np.count_nonzero(shop.item_counts)
-    if n_entries == 0:
-        return 1.0
-    return float(_USUAL * diagonal.sum() / np.sqrt(n_entries * n_items))
+    return usual_ridge(float(diagonal.sum()), n_entries, n_items)
+
+
+def usual_ridge(total: float, n_entries: float, n_items: float) -> float:
+    """Return ``50 T / sqrt(N n)``; 1 where nothing was learned from."""
+    return float(_USUAL * total / np.sqrt(n_entries * n_items)) if n_entries > 0 else 1.0

@@ -123,7 +123,7 @@ def fair_remainders(n: int, period: int, source: NoiseSource) -> np.ndarray:
 def laplace_grid(scale: float) -> tuple[int, int]:
     """A float as ``period / 2**shift`` with the smallest integers; exact for every float."""
     numerator, denominator = float(scale).as_integer_ratio()
-    return numerator, math.frexp(denominator)[1] - 1
+    return numerator, denominator.bit_length() - 1
 
 
 def coins(exponents: np.ndarray, scale: float, source: NoiseSource) -> np.ndarray:

@@ -8,6 +8,7 @@ import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import blake2b
 from typing import Any, ClassVar, NoReturn, Self
 
 import numpy as np
@@ -291,7 +292,7 @@ class PrivateRecommender(BaseRecommender):
     ) -> tuple[IdMap, PrivateRows]:
         """Release which items enough users have, and keep the rows of these."""
         most = int(self.max_items_per_user)  # type: ignore[attr-defined]
-        bounded = ContributionBounder(most)(rows, key=releases.key)
+        bounded = ContributionBounder(most)(rows, key=releases.key, names=_names(ids))
         weights = np.zeros(len(ids), dtype=np.int64)
         np.add.at(weights, bounded.items, bounded.integer_rows(_GRID))
         occurring = np.flatnonzero(weights > 0)
@@ -476,6 +477,8 @@ class PrivateRecommender(BaseRecommender):
             Mean over users; NaN if nobody has two known items.
         """
         state = self._fitted_state()
+        if not is_table(X) and not isinstance(X, Interactions):
+            self._check_width(state, X)
         given, hidden, sizes = held_out(X, state.interactions.items)
         if len(sizes) == 0:
             return float("nan")
@@ -524,6 +527,7 @@ class PrivateRecommender(BaseRecommender):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
+        tags.input_tags.positive_only = False  # what is negative counts for nothing
         tags.non_deterministic = True
         return tags
 
@@ -555,6 +559,14 @@ class PrivateRecommender(BaseRecommender):
             raise AttributeError(f"{type(self).__name__} releases no popularity_.")
         released: np.ndarray = state.learned.popularity.astype(np.float64)
         return released
+
+
+def _names(ids: IdMap) -> np.ndarray:
+    """A number for each id that does not depend on which other ids there are: uint64."""
+    if ids.kind == "int":
+        return ids.ids.astype(np.uint64)
+    digests = [blake2b(repr(one).encode(), digest_size=8).digest() for one in ids.ids.tolist()]
+    return np.frombuffer(b"".join(digests), dtype=np.uint64)
 
 
 def _nobody(catalog: IdMap) -> Interactions:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from ecomrec._optional import require
 from ecomrec.privacy.events import (
     GaussianEvent,
@@ -43,7 +45,8 @@ def opacus_epsilon(events: Sequence[PrivacyEvent], delta: float, accountant: str
     kind = accountants.RDPAccountant if accountant == "opacus_rdp" else accountants.PRVAccountant
     made = kind()
     made.history = history
-    return float(made.get_epsilon(delta=delta))
+    with np.errstate(divide="ignore"):  # Opacus takes log(1 - q) where q may be 1
+        return float(made.get_epsilon(delta=delta))
 
 
 def _composed(events: Sequence[PrivacyEvent]) -> Any:

@@ -157,4 +157,4 @@ def bit_sums(reports: Any, k: int) -> tuple[np.ndarray, int]:
 
 
 def is_positive_integer(value: Any) -> bool:
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and value >= 1
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) >= 1

@@ -117,8 +117,7 @@ class Releases:
         -------
         ndarray, int64, of the same shape
         """
-        sigma = self._sigma(name, bound)
-        params = self._params(sigma, bound, statistic.shape)
+        sigma, params = self._noise(name, bound, statistic.shape)
 
         def release() -> np.ndarray:
             noise = NOISES[self.noise](statistic.size, sigma, self.source)
@@ -146,8 +145,8 @@ class Releases:
         -------
         ndarray, int64, the same
         """
-        sigma = self._sigma(name, bound)
-        params = self._params(sigma, bound, matrix.shape) | {"symmetric": True}
+        sigma, params = self._noise(name, bound, matrix.shape)
+        params["symmetric"] = True
 
         def release() -> np.ndarray:
             draw, n = NOISES[self.noise], matrix.shape[-1]
@@ -247,13 +246,18 @@ class Releases:
         self._left[name] -= 1
         return event
 
-    def _sigma(self, name: str, bound: int) -> float:
+    def _noise(
+        self, name: str, bound: int, shape: tuple[int, ...]
+    ) -> tuple[float, dict[str, Any]]:
+        """Standard deviation of the next release of a name, and its parameters."""
         event = self._next(name, GaussianEvent, ZCDPEvent, PoissonSampledGaussianEvent)
         if event is None:
-            return 0.0
-        if isinstance(event, ZCDPEvent):
-            return bound / float(np.sqrt(2.0 * event.rho))
-        return bound * float(event.noise_multiplier)
-
-    def _params(self, sigma: float, bound: int, shape: tuple[int, ...]) -> dict[str, Any]:
-        return {"mechanism": self.noise, "sigma": sigma, "bound": bound, "shape": shape}
+            sigma = 0.0
+        elif isinstance(event, ZCDPEvent):
+            sigma = bound / float(np.sqrt(2.0 * event.rho))
+        else:
+            sigma = bound * float(event.noise_multiplier)
+        params = {"mechanism": self.noise, "sigma": sigma, "bound": bound, "shape": shape}
+        if isinstance(event, PoissonSampledGaussianEvent):
+            params["sample_rate"] = event.sample_rate
+        return sigma, params

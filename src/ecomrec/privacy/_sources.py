@@ -37,7 +37,7 @@ class SystemNoise(BaseEstimator):
 
     Notes
     -----
-    About 240 MB/s (30 million words) on one core of 2020.
+    Some hundred megabytes a second on one core: tens of millions of words.
 
     Examples
     --------

@@ -149,6 +149,7 @@ class ContributionBounder(BaseEstimator):
         *,
         key: np.ndarray | None = None,
         counts: np.ndarray | None = None,
+        names: np.ndarray | None = None,
     ) -> PrivateRows:
         """Return bounded rows.
 
@@ -159,6 +160,9 @@ class ContributionBounder(BaseEstimator):
             Secret of the draw; from the operating system unless given.
         counts : ndarray of shape (n_items,), optional
             For ``select="tail"``: how common each item is; public or released.
+        names : ndarray of shape (n_items,), uint64, optional
+            What items are drawn by, if their row numbers are private: an item that one user alone
+            has would move those of others.
         """
         check_params("ContributionBounder", self._param_rules, self.get_params(False))
         if self.select == "tail" and counts is None:
@@ -167,19 +171,26 @@ class ContributionBounder(BaseEstimator):
             raise ValueError("select='recent' needs a timestamp column.")
         if self.max_items is not None:
             key = SystemNoise().words(2) if key is None else key
-            rows = rows.keep(self._chosen(rows, key, counts))
+            rows = rows.keep(self._chosen(rows, key, counts, names))
         if self.weighting == "binary":
             values = np.ones(len(rows.items))
         else:
             values = np.minimum(rows.values, self.clip_value)
         return PrivateRows(rows.indptr, rows.items, values, rows.times)
 
-    def _chosen(self, rows: PrivateRows, key: np.ndarray, counts: np.ndarray | None) -> np.ndarray:
+    def _chosen(
+        self,
+        rows: PrivateRows,
+        key: np.ndarray,
+        counts: np.ndarray | None,
+        names: np.ndarray | None,
+    ) -> np.ndarray:
         """Which entries stay."""
         lengths = np.diff(rows.indptr)
         owners = np.repeat(np.arange(rows.n_users), lengths)
         # A seed for each user from their own items, so that nobody's draw depends on others.
-        words = _mixed(rows.items.astype(np.uint64) ^ key[0])
+        drawn_by = rows.items.astype(np.uint64) if names is None else names[rows.items]
+        words = _mixed(drawn_by ^ key[0])
         sums = np.concatenate(([np.uint64(0)], np.cumsum(words, dtype=np.uint64)))
         seeds = sums[rows.indptr[1:]] - sums[rows.indptr[:-1]]
         chance = _mixed(words ^ _mixed(seeds ^ key[1])[owners])

@@ -159,7 +159,7 @@ class ZCDPEvent:
     --------
     >>> from ecomrec.privacy import ZCDPEvent, epsilon_of
     >>> round(epsilon_of([ZCDPEvent(0.02)], delta=1e-6), 3)
-    0.905
+    0.9
     """
 
     rho: float
@@ -202,7 +202,7 @@ class GumbelTopKEvent:
     --------
     >>> from ecomrec.privacy import GumbelTopKEvent, epsilon_of
     >>> round(epsilon_of([GumbelTopKEvent(12.0, k=20)], delta=1e-6), 2)
-    0.84
+    0.83
     """
 
     scale: float
@@ -254,7 +254,7 @@ class SetUnionEvent:
     --------
     >>> from ecomrec.privacy import SetUnionEvent, epsilon_of
     >>> round(epsilon_of([SetUnionEvent(4.0, delta=5e-6)], delta=1e-5), 4)
-    0.9685
+    0.9684
     """
 
     noise_multiplier: float

@@ -111,7 +111,7 @@ class KeyRing(Secret):
             ring = cls(keys, active=document["active"])
             ring._deleted |= set(document["deleted"])
             whole = document["ecomrec_key_ring"] == 1
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, LookupError, TypeError, AttributeError):
             whole = False
         if not whole:
             raise DataError(f"{path} is no key ring. Name a file that KeyRing.write wrote.")

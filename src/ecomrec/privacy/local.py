@@ -63,7 +63,8 @@ class GeneralizedRandomizedResponse(Protocol):
 
     References
     ----------
-    Kairouz, Bonawitz and Ramage, "Discrete distribution estimation under local privacy", ICML 2016.
+    Kairouz, Bonawitz and Ramage, "Discrete distribution estimation under local privacy", ICML
+    2016.
 
     Examples
     --------
@@ -204,7 +205,7 @@ class OptimizedUnaryEncoding(Protocol):
 
 
 class OptimizedLocalHashing(Protocol):
-    r"""A hash of the value, with its own hash function, by randomised response: short reports (OLH).
+    r"""A noisy hash of the value: short reports for many values (OLH).
 
     Each report draws a function onto :math:`g = e^\epsilon + 1` buckets and says the bucket of its
     value with probability :math:`p = e^\epsilon / (e^\epsilon + g - 1)`, else another bucket. A

@@ -77,10 +77,10 @@ def plot_privacy_accuracy(
         ax.errorbar(x, mean, yerr=half, fmt="o-", capsize=3, label=str(model))
     for place, (model, rows) in enumerate(levels.groupby("model", sort=False)):
         _, mean, half = _means(rows.assign(epsilon=0.0), "epsilon", name)
-        style = {"color": f"C{len(ax.containers) + place}", "linestyle": "--"}
-        ax.axhline(mean[0], label=str(model), **style)
+        color = f"C{len(ax.containers) + place}"
+        ax.axhline(mean[0], label=str(model), color=color, linestyle="--")
         if half[0] > 0.0:
-            ax.axhspan(mean[0] - half[0], mean[0] + half[0], color=style["color"], alpha=0.15)
+            ax.axhspan(mean[0] - half[0], mean[0] + half[0], color=color, alpha=0.15)
     ax.set_xscale("log")
     ticks, labels = list(finite), [f"{epsilon:g}" for epsilon in finite]
     if np.isinf(curves["epsilon"]).any():
@@ -193,10 +193,11 @@ def plot_accuracy_by_popularity(
     keys = [key for key in ("model", "epsilon") if key in table.columns]
     groups = list(table.groupby(keys, sort=False, dropna=False))
     for place, (key, rows) in enumerate(groups):
+        values: tuple[Any, ...] = key
         rows = rows.assign(part=[parts.index(str(part)) for part in rows["popularity"]])
         x, mean, half = _means(rows, "part", name)
         x = x + 0.06 * (place - (len(groups) - 1) / 2)  # intervals side by side
-        ax.errorbar(x, mean, yerr=half, fmt="o-", capsize=3, label=_label(*key))
+        ax.errorbar(x, mean, yerr=half, fmt="o-", capsize=3, label=_label(*values))
     ax.set_xticks(range(len(parts)), labels=parts)
     ax.set_xlabel("popularity of the test item")
     ax.set_ylabel(f"{name}, mean over seeds with 95 % interval")

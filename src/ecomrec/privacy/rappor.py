@@ -50,7 +50,8 @@ class RAPPOR(Protocol):
     -----
     The basic form, without Bloom filters: one bit is one value. The permanent bits are SHAKE-256
     of the secret and the value, compared with a limit of 64 bits that is rounded to the safe side.
-    Whoever has the secret can undo them; it stays on the device.
+    Whoever has the secret can undo them; it stays on the device. To everyone else they are random
+    as far as SHAKE-256 cannot be told from it.
 
     References
     ----------
@@ -63,7 +64,7 @@ class RAPPOR(Protocol):
     >>> from ecomrec.privacy import RAPPOR
     >>> protocol = RAPPOR(["small", "medium", "large"], epsilon=4.0)
     >>> round(protocol.report_epsilon, 2)
-    0.79
+    0.83
     >>> secret = secrets.token_bytes(32)  # made once, kept on the device
     >>> report = protocol.privatize(["medium"], [secret])
     >>> report.shape, report.dtype
@@ -122,7 +123,7 @@ class RAPPOR(Protocol):
         values : list of ids
             Each from the domain.
         secrets : list of bytes
-            The secret of the user of each value: 32 random bytes or more, made once and never sent.
+            The secret of each value's user: 32 random bytes or more, made once and never sent.
         source : SystemNoise, SeededNoise or None
             Of the noise on top; None: the operating system.
 

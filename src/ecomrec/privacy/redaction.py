@@ -40,7 +40,7 @@ def redact(value: Any, ids: Iterable[Any] | None = None) -> str:
     >>> redact("ann@example.com")
     'id-...'
     >>> redact("no history for 'ann@example.com'", ids=["ann@example.com"])
-    "no history for 'id-...'"
+    'no history for id-...'
     >>> redact(7) == redact(7), redact(7) == redact("7")
     (True, False)
     """

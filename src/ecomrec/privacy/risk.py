@@ -16,7 +16,6 @@ from ecomrec.data.tables import ITEM, TIME, USER
 from ecomrec.privacy._tables import (
     missing,
     native_column,
-    object_array,
     read_cells,
     read_groups,
     read_ids,
@@ -39,9 +38,9 @@ class RiskReport:
         ``high`` (a 95 % interval where it is an estimate, else the value), ``n`` (users or
         classes that it was taken over).
     classes : table or None
-        A row for each combination of the quasi-identifiers: their values, ``n_users``,
-        ``n_rows``, and for each sensitive column ``l_...``, ``entropy_l_...`` and ``t_...``. It
-        is as personal as the table itself.
+        A row for each combination of the quasi-identifiers, the rarest first: their values,
+        ``n_users``, ``n_rows``, and for each sensitive column ``l_...``, ``entropy_l_...`` and
+        ``t_...``. It is as personal as the table itself.
     n_users, n_rows : int
         Of the table.
 
@@ -63,8 +62,7 @@ class RiskReport:
     def __str__(self) -> str:
         lines = [f"{self.n_users} users, {self.n_rows} rows"]
         table = nw.from_native(self.summary, eager_only=True)
-        for row in table.iter_rows(named=True):
-            lines.append(_told(row))
+        lines += [_told(row) for row in table.iter_rows(named=True)]
         return "\n".join(lines)
 
 
@@ -79,7 +77,7 @@ def risk_report(
     n_samples: int = 1000,
     random_state: Any = None,
 ) -> RiskReport:
-    """Measure how recognisable people are in a table of events.
+    r"""Measure how recognisable people are in a table of events.
 
     Parameters
     ----------
@@ -117,7 +115,7 @@ def risk_report(
 
     - *k* is the number of users of the smallest class [1]_.
     - *l* of a class is the number of different sensitive values in it, and *entropy l* is exp(H)
-      of their shares p, :math:`H = -\\sum p \\log p`: reported is the smallest class [2]_.
+      of their shares p, :math:`H = -\sum p \log p`: reported is the smallest class [2]_.
     - *t* of a class is the distance of these shares from those of the whole table; reported is
       the largest. For words it is half the sum of the absolute differences, for numbers the mean
       absolute difference of the cumulated shares over the ordered values [3]_. Cells without a
@@ -128,8 +126,8 @@ def risk_report(
     None of them bounds what somebody learns who knows other things than the columns named here;
     a good report is no proof of anonymity. What is unique in a sample may not be in the world.
 
-    Cost: sorts of the rows; classes times sensitive values in time; and for each draw the lists of
-    the users of its points.
+    Cost: a few sorts of the rows; classes times sensitive values in time; and for each draw the
+    lists of the users of its points. About 5 s for a million rows of 50,000 users.
 
     References
     ----------
@@ -153,10 +151,10 @@ def risk_report(
     >>> report = risk_report(
     ...     events, quasi_identifiers=["region"], sensitive=["item_id"], known=(1,), random_state=0
     ... )
-    >>> report.classes
+    >>> report.classes.round(3)
       region  n_users  n_rows  l_item_id  entropy_l_item_id  t_item_id
-    0     BE        2       2          2               2.00        0.1
-    1     ZH        2       3          2               1.89        0.067
+    0     ZH        2       3        2.0               1.89      0.067
+    1     BE        2       2        2.0               2.00      0.100
     """
     k, n_samples = _count(k, "k"), _count(n_samples, "n_samples")
     sizes = [_count(size, "known") for size in known]
@@ -175,10 +173,10 @@ def risk_report(
         classes, found = _class_risks(frame, users, list(quasi_identifiers), list(sensitive), k)
         rows += found
     for kind in kinds:
-        codes = read_groups(frame, kind)
+        of_kind = _Points(users, read_groups(frame, kind))
         for size in sizes:
             about = f"{size} known of {' and '.join(kind)}"
-            rows.append(("unicity", about, *_unicity(users, codes, size, n_samples, rng)))
+            rows.append(("unicity", about, *_unicity(of_kind, size, n_samples, rng)))
     names = ("measure", "about", "value", "low", "high", "n")
     cells = zip(*rows, strict=True) if rows else [()] * len(names)
     summary = nw.from_dict(
@@ -222,8 +220,12 @@ def _class_risks(
         worst.append(told[2].max() if len(told[2]) else np.nan)
         for measure, value in zip(("l", "entropy l", "t"), worst, strict=True):
             rows.append((measure, f"{name} given {about}", *_exact(value), n))
-    table = nw.maybe_reset_index(frame[first].select(quasi_identifiers))
-    fresh = [nw.new_series(name, v, backend=frame.implementation) for name, v in columns.items()]
+    order = np.argsort(n_users, kind="stable")
+    table = nw.maybe_reset_index(frame[first[order]].select(quasi_identifiers))
+    fresh = [
+        nw.new_series(name, values[order], backend=frame.implementation)
+        for name, values in columns.items()
+    ]
     return table.with_columns(fresh).to_native(), rows
 
 
@@ -253,10 +255,10 @@ def _diversity(
     if not there.any():
         return found
     # Each user counts once for each value and class.
-    triples = np.unique(np.column_stack((classes, values, users))[there], axis=0)
-    cells, counts = np.unique(triples[:, 0] * n_values + triples[:, 1], return_counts=True)
-    overall = np.bincount(cells % n_values, counts, n_values)
-    overall /= overall.sum()
+    n_users = int(users.max()) + 1
+    triples = np.unique((classes[there] * n_values + values[there]) * n_users + users[there])
+    cells, counts = np.unique(triples // n_users, return_counts=True)
+    overall = np.bincount(cells % n_values, counts, n_values) / counts.sum()
     size = max(1, _CELLS // n_values)
     for start in range(0, n_classes, size):
         stop = min(start + size, n_classes)
@@ -280,35 +282,47 @@ def _diversity(
     return found
 
 
-def _unicity(
-    users: NDArray[np.int32],
-    points: NDArray[np.int64],
-    size: int,
-    n_samples: int,
-    rng: np.random.Generator,
-) -> tuple[float, float, float, int]:
-    """Estimate the chance that `size` points of a user fit nobody else; interval, and draws."""
-    pairs = np.unique(np.column_stack((users, points)), axis=0)
-    n_points = np.bincount(pairs[:, 0]) if len(pairs) else np.zeros(0, dtype=np.int64)
-    enough = np.flatnonzero(n_points >= size)
-    if not len(enough):
-        return np.nan, np.nan, np.nan, 0
-    drawn = rng.choice(enough, min(n_samples, len(enough)), replace=False)
-    ends = np.cumsum(n_points)
-    by_point = pairs[np.lexsort((pairs[:, 0], pairs[:, 1]))]
-    bounds = np.searchsorted(by_point[:, 1], np.arange(points.max() + 2))
-    n_unique = 0
-    for user in drawn.tolist():
-        own = pairs[ends[user] - n_points[user] : ends[user], 1]
-        some = rng.choice(own, size, replace=False)
-        lists = [by_point[bounds[p] : bounds[p + 1], 0] for p in some.tolist()]
+class _Points:
+    """Who did what: the points of each user, and the users of each point, both sorted."""
+
+    def __init__(self, users: NDArray[np.int32], points: NDArray[np.int64]) -> None:
+        n_kinds = int(points.max()) + 1 if len(points) else 1
+        pairs = np.unique(users.astype(np.int64) * n_kinds + points)
+        owners, self._points = pairs // n_kinds, pairs % n_kinds
+        self.sizes = np.bincount(owners)
+        self._ends = np.cumsum(self.sizes)
+        self._users = owners[np.argsort(self._points, kind="stable")]
+        self._bounds = np.concatenate(([0], np.cumsum(np.bincount(self._points))))
+
+    def of(self, user: int) -> NDArray[np.int64]:
+        """Different points of a user."""
+        end = self._ends[user]
+        return self._points[end - self.sizes[user] : end]
+
+    def fits_one(self, points: NDArray[np.int64]) -> bool:
+        """Whether a single user has all these points, given that one has."""
+        lists = [self._users[self._bounds[p] : self._bounds[p + 1]] for p in points.tolist()]
         lists.sort(key=len)
         fit = lists[0]
         for other in lists[1:]:
             if len(fit) == 1:
                 break
-            fit = np.intersect1d(fit, other, assume_unique=True)
-        n_unique += len(fit) == 1
+            places = np.minimum(np.searchsorted(other, fit), len(other) - 1)
+            fit = fit[other[places] == fit]
+        return len(fit) == 1
+
+
+def _unicity(
+    points: _Points, size: int, n_samples: int, rng: np.random.Generator
+) -> tuple[float, float, float, int]:
+    """Estimate the chance that `size` points of a user fit nobody else; interval, and draws."""
+    enough = np.flatnonzero(points.sizes >= size)
+    if not len(enough):
+        return np.nan, np.nan, np.nan, 0
+    drawn = rng.choice(enough, min(n_samples, len(enough)), replace=False).tolist()
+    n_unique = sum(
+        points.fits_one(rng.choice(points.of(user), size, replace=False)) for user in drawn
+    )
     return (*_wilson(n_unique, len(drawn)), len(drawn))
 
 

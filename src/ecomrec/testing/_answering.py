@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -14,7 +16,7 @@ from ecomrec.explanations import sentence
 from ecomrec.testing._answers import RTOL, everything, filled
 from ecomrec.testing._checks import check, for_all
 from ecomrec.testing._fitting import takes_matrix
-from ecomrec.testing._logs import Log, Traits, logs, shop_log, traits_of
+from ecomrec.testing._logs import Log, Traits, is_private, logs, shop_log, traits_of
 from ecomrec.testing._recommending import ranks
 
 
@@ -126,21 +128,28 @@ def check_predict_is_for_tables(model: BaseRecommender) -> None:
     assert fitted.fit(shop_log(model).events).predict([("u1", "i1")]).shape == (1,)
 
 
-@check(_explains)
+def _alone(asking: dict[str, Any]) -> dict[str, Any]:
+    """What `explain` needs of one user, given what `recommend` needs."""
+    name, (value,) = next(iter(asking.items()))
+    return {"user" if name == "users" else name: value}
+
+
+@check(_explains, private=True)
 def check_explanation_adds_up(model: BaseRecommender) -> None:
     """The contributions of an explanation add up to the score, the largest first."""
     rates = traits_of(model).values == "rating"
 
     def holds(log: Log) -> None:
         fitted = log.fit(model)
-        user = log.user_ids[-1]
-        answer = fitted.recommend([user], k=len(log.item_ids), exclude_seen=False)
+        user = log.askers(model)[-1]
+        asking = log.asking(model, [user])
+        answer = fitted.recommend(**asking, k=len(log.item_ids), exclude_seen=False)
         sizes = [abs(score) for _, score in filled(answer)[0]]
         tolerance = RTOL * max([*sizes, model._score_unit])
         for item, score in filled(answer)[0][:4]:
             if score == 0 and rates:
                 continue
-            table = fitted.explain(user, item)
+            table = fitted.explain(item=item, **_alone(asking))
             assert list(table.columns) == ["part", "kind", "reason", "contribution"]
             if score < 0 and table.empty:
                 continue  # without evidence, shown behind scores that are negative
@@ -154,15 +163,15 @@ def check_explanation_adds_up(model: BaseRecommender) -> None:
     for_all(holds, logs(model), share=0.5)
 
 
-@check(_explains)
+@check(_explains, private=True)
 def check_explanation_becomes_a_sentence(model: BaseRecommender) -> None:
     """A shopper can read why an item is shown, and reads no id but of items that have a name."""
 
     def holds(log: Log) -> None:
         fitted = log.fit(model)
-        user = log.user_ids[-1]
-        for item, _ in filled(fitted.recommend([user], k=2, exclude_seen=False))[0]:
-            table = fitted.explain(user, item)
+        asking = log.asking(model, log.askers(model)[-1:])
+        for item, _ in filled(fitted.recommend(**asking, k=2, exclude_seen=False))[0]:
+            table = fitted.explain(item=item, **_alone(asking))
             assert all(type(part) is str and part for part in table["part"]), f"{table}"
             past = table.loc[table["kind"] == "item", "reason"].tolist()
             ids = {(type(one), one) for one in log.item_ids}
@@ -181,13 +190,15 @@ def check_explanation_becomes_a_sentence(model: BaseRecommender) -> None:
     for_all(holds, logs(model), share=0.25)
 
 
-@check(_explains)
+@check(_explains, private=True)
 def check_explaining_strangers_is_refused(model: BaseRecommender) -> None:
     """An unknown user or item is named; a history is explained as a user is."""
     fitted = shop_log(model).fit(model)
-    for user, item, stranger in (("?", "i1", r"\?"), ("u1", "??", r"\?\?")):
+    strangers = [("u1", "??", r"\?\?"), ("?", "i1", r"\?")]
+    for user, item, stranger in strangers[: 1 if is_private(model) else 2]:
+        who = {"history": ["i1"]} if is_private(model) else {"user": user}
         with pytest.raises(UnknownIdError, match=f"'{stranger}'"):
-            fitted.explain(user, item)
+            fitted.explain(item=item, **who)
     # The shortest visit that is evidence of anything.
     for length in range(2, 9):
         visited = [f"i{number}" for number in range(2, 2 + length)]
@@ -236,17 +247,19 @@ def check_score_is_mean_ndcg(model: BaseRecommender) -> None:
     )
 
 
-@check()
+@check(private=True)
 def check_to_frame_is_tidy(model: BaseRecommender) -> None:
     """`to_frame` has a row for each recommendation, named after what was asked."""
-    fitted = shop_log(model).fit(model)
-    frame = fitted.recommend(["u1", "u2"], k=3).to_frame()
+    log = shop_log(model)
+    fitted = log.fit(model)
+    frame = fitted.recommend(**log.asking(model, ["u1", "u2"]), k=3).to_frame()
     assert frame.columns.tolist() == ["user_id", "rank", "item_id", "score"]
     assert frame["rank"].tolist() == [1, 2, 3, 1, 2, 3]
     visits = fitted.recommend(history=[["i1"], ["i2"]], k=2).to_frame()
     assert visits["user_id"].tolist() == [0, 0, 1, 1]
-    assert len(everything(fitted)) == len(fitted.user_ids_)
-    items, scores = fitted.recommend(["u1"], k=2)
+    if not is_private(model):
+        assert len(everything(fitted)) == len(fitted.user_ids_)
+    items, scores = fitted.recommend(history=[["i1"]], k=2)
     assert items.shape == scores.shape == (1, 2)
     with pytest.raises(ValueError, match="backend must be"):
-        fitted.recommend(["u1"], k=2).to_frame("sql")
+        fitted.recommend(history=[["i1"]], k=2).to_frame("sql")

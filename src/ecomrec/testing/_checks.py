@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from ecomrec.base import BaseRecommender
 from ecomrec.testing._answers import scores_of
 from ecomrec.testing._exceptions import exceptions_for
-from ecomrec.testing._logs import Traits, traits_of
+from ecomrec.testing._logs import Traits, seeded, traits_of
 
 _MODULES = (
     "_construction",
@@ -29,6 +30,7 @@ _MODULES = (
     "_forgetting",
     "_state",
     "_concurrency",
+    "_private",
 )
 
 Run = Callable[[BaseRecommender], None]
@@ -51,30 +53,38 @@ class Check:
         Whether a model with some traits makes this promise.
     slow : bool
         Takes seconds.
+    private : bool
+        Private models, which know items only, make this promise too.
     """
 
     name: str
     run: Run
     applies: Callable[[Traits], bool]
     slow: bool
+    private: bool
+
+    def concerns(self, traits: Traits) -> bool:
+        """Whether a model with some traits makes this promise."""
+        return self.applies(traits) and (self.private or not traits.private)
 
 
 CHECKS: dict[str, Check] = {}
 
 
 def check(
-    applies: Callable[[Traits], bool] = _always, *, slow: bool = False
+    applies: Callable[[Traits], bool] = _always, *, slow: bool = False, private: bool = False
 ) -> Callable[[Run], Run]:
     """Enter a function into the list of checks."""
 
     def enter(run: Run) -> Run:
         @wraps(run)
         def within_units(model: BaseRecommender) -> None:
-            with scores_of(model):
-                run(model)
+            with scores_of(model), warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "the noise of this model came from a seed")
+                run(seeded(model))
 
         name = run.__name__
-        CHECKS[name] = Check(name, within_units, applies, slow)
+        CHECKS[name] = Check(name, within_units, applies, slow, private)
         return within_units
 
     return enter
@@ -124,7 +134,8 @@ def checks_for(model: BaseRecommender, *, slow: bool = True) -> Iterator[tuple[s
     """Yield the checks that a model can be put through, for `pytest.mark.parametrize`.
 
     Which these are depends on what the model can do: one that predicts ratings, needs timestamps
-    or does not explain its scores gets others. Checks of properties try as many examples as the
+    or does not explain its scores gets others; a private one is asked by histories only, with
+    noise from a seed where answers are compared. Checks of properties try as many examples as the
     active Hypothesis profile says.
 
     Parameters
@@ -151,7 +162,7 @@ def checks_for(model: BaseRecommender, *, slow: bool = True) -> Iterator[tuple[s
         raise TypeError(f"model must be an estimator of this library's kind; got {model!r}.")
     traits = traits_of(model)
     for name, entry in all_checks().items():
-        if entry.applies(traits) and (slow or not entry.slow):
+        if entry.concerns(traits) and (slow or not entry.slow):
             yield name, entry.run
 
 

@@ -28,6 +28,7 @@ _RANKED = {
     "check_partial_fit_equals_fit": "what was learned to rank by stays until the next fit",
 }
 _ANSWERED = "strangers are answered"
+_SAME = "everyone gets the same list: it does not personalise"
 _MODELS_OWN = "predict and explain tell of the model's score, lists of what an item adds to them"
 EXCEPTIONS: dict[str, dict[str, str]] = {
     "Blend(weights='learned')": _LEARNED,
@@ -43,12 +44,15 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
     "TfidfRecommender": {"check_partial_fit_equals_fit": _FROZEN},
     "ALS": {"check_partial_fit_equals_fit": "only the rows that a batch touches move"},
     "BPR": {"check_partial_fit_equals_fit": "items known at the fit stay until refresh()"},
-    "Popularity": {
-        "check_recovers_checkerboard": "everyone gets the same list: it does not personalise",
-    },
+    "Popularity": {"check_recovers_checkerboard": _SAME},
     "Popularity(group)": {
         "check_history_equals_stored_user": "a visitor without an account has no group",
         "check_history_joins_stored_events": "a visitor without an account has no group",
+    },
+    "DPPopularity(epsilon=inf)": {"check_recovers_checkerboard": _SAME},
+    "DPTopK(epsilon=inf)": {"check_recovers_checkerboard": _SAME},
+    "DPTwoTower": {
+        "check_catalogue_must_be_public": "what describes its items is public: there is one way",
     },
     "EmbeddingRecommender": {
         "check_partial_fit_equals_fit": "what texts and events taught stays until refresh()",

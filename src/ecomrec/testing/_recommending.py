@@ -24,7 +24,7 @@ from ecomrec.testing._answers import (
     saved_bytes,
 )
 from ecomrec.testing._checks import check, for_all
-from ecomrec.testing._logs import Log, Traits, logs, shop_log, traits_of
+from ecomrec.testing._logs import Log, Traits, is_private, logs, shop_log, traits_of
 
 ks = st.integers(1, 14)
 
@@ -34,14 +34,14 @@ def ranks(traits: Traits) -> bool:
     return not traits.rates
 
 
-@check()
+@check(private=True)
 def check_scores_fall_and_items_differ(model: BaseRecommender) -> None:
     """Scores never rise, no item comes twice, and only the end of a row is empty."""
 
     def holds(log: Log, k: int, exclude_seen: bool) -> None:
         fitted = log.fit(model)
-        items, scores = fitted.recommend(log.user_ids, k=k, exclude_seen=exclude_seen)
-        assert items.shape == scores.shape == (len(log.user_ids), k)
+        items, scores = fitted.recommend(**log.asking(model), k=k, exclude_seen=exclude_seen)
+        assert items.shape == scores.shape == (len(log.askers(model)), k)
         assert scores.dtype == np.float32
         missing = -1 if items.dtype == np.int64 else None
         for row, values in zip(items.tolist(), scores, strict=True):
@@ -58,13 +58,13 @@ def check_scores_fall_and_items_differ(model: BaseRecommender) -> None:
     for_all(holds, logs(model), ks, st.booleans())
 
 
-@check()
+@check(private=True)
 def check_rows_are_full_while_items_are_eligible(model: BaseRecommender) -> None:
     """A row has exactly k items, or as many as a user can be shown."""
 
     def holds(log: Log, k: int) -> None:
-        rows = filled(log.fit(model).recommend(log.user_ids, k=k))
-        for user, row in zip(log.user_ids, rows, strict=True):
+        rows = filled(log.fit(model).recommend(**log.asking(model), k=k))
+        for user, row in zip(log.askers(model), rows, strict=True):
             eligible = log.fresh(user)
             assert {item for item, _ in row} <= eligible, f"{user!r} gets {row}."
             assert len(row) == min(k, len(eligible)), (
@@ -104,17 +104,18 @@ def check_items_without_evidence_come_by_popularity(model: BaseRecommender) -> N
     for_all(holds, logs(model))
 
 
-@check()
+@check(private=True)
 def check_seen_items_never_return(model: BaseRecommender) -> None:
     """What a user has touched does not come back, bought or returned, unless it is asked for."""
 
     def holds(log: Log, k: int) -> None:
         fitted = log.fit(model)
-        for user, row in zip(log.user_ids, filled(fitted.recommend(log.user_ids, k)), strict=True):
+        users, asking = log.askers(model), log.asking(model)
+        for user, row in zip(users, filled(fitted.recommend(**asking, k=k)), strict=True):
             again = {item for item, _ in row} & log.seen[user]
             assert not again, f"{user!r} has touched {again} and gets {row}."
-        rows = filled(everything(fitted, exclude_seen=False))
-        for user, row in zip(log.user_ids, rows, strict=True):
+        whole = fitted.recommend(**asking, k=len(log.item_ids) + 1, exclude_seen=False)
+        for user, row in zip(users, filled(whole), strict=True):
             assert {item for item, _ in row} == set(log.item_ids) - log.hidden, (
                 f"{user!r} gets {row} with exclude_seen=False."
             )
@@ -122,14 +123,14 @@ def check_seen_items_never_return(model: BaseRecommender) -> None:
     for_all(holds, logs(model), ks)
 
 
-@check()
+@check(private=True)
 def check_smaller_k_is_a_prefix(model: BaseRecommender) -> None:
     """The best k are the first k of the best n."""
 
     def holds(log: Log, k: int) -> None:
         fitted = log.fit(model)
-        longer = everything(fitted)
-        shorter = fitted.recommend(fitted.user_ids_, k=min(k, longer.items.shape[1]))
+        longer = fitted.recommend(**log.asking(model), k=len(log.item_ids) + 1)
+        shorter = fitted.recommend(**log.asking(model), k=min(k, longer.items.shape[1]))
         n = shorter.items.shape[1]
         assert shorter.items.tolist() == longer.items[:, :n].tolist(), f"k={n}"
         assert np.array_equal(shorter.scores, longer.scores[:, :n], equal_nan=True), f"k={n}"
@@ -137,23 +138,23 @@ def check_smaller_k_is_a_prefix(model: BaseRecommender) -> None:
     for_all(holds, logs(model), ks)
 
 
-@check()
+@check(private=True)
 def check_batch_equals_one_by_one(model: BaseRecommender) -> None:
     """A user gets the same alone, in a batch, in another order and twice."""
 
     def holds(log: Log, k: int) -> None:
         fitted = log.fit(model)
-        users = [*log.user_ids[::-1], log.user_ids[0]]
-        batch = fitted.recommend(users, k=k)
+        users = [*log.askers(model)[::-1], log.askers(model)[0]]
+        batch = fitted.recommend(**log.asking(model, users), k=k)
         for row, user in enumerate(users):
-            alone = fitted.recommend([user], k=k)
+            alone = fitted.recommend(**log.asking(model, [user]), k=k)
             part = type(batch)(batch.items[[row]], batch.scores[[row]], [user])
             assert_same_answers(alone, part, what=f"{user!r} alone and in a batch")
 
     for_all(holds, logs(model), ks, share=0.5)
 
 
-@check()
+@check(private=True)
 def check_ids_are_only_labels(model: BaseRecommender) -> None:
     """Other ids in the same order give the same answers under other names."""
 
@@ -185,7 +186,7 @@ def _renamed(table: Any, column: str, names: dict[Any, Any]) -> Any:
     return table.assign(**{column: pd.Series(new, dtype=object, index=table.index)})
 
 
-@check()
+@check(private=True)
 def check_k_larger_than_catalogue(model: BaseRecommender) -> None:
     """With k beyond the catalogue rows are filled at their end, and `to_frame` has no fill."""
 
@@ -196,7 +197,7 @@ def check_k_larger_than_catalogue(model: BaseRecommender) -> None:
         rows = filled(answer)
         assert frame["item_id"].tolist() == [item for row in rows for item, _ in row]
         assert frame["user_id"].tolist() == [
-            user for user, row in zip(log.user_ids, rows, strict=True) for _ in row
+            key for key, row in zip(list(answer.keys), rows, strict=True) for _ in row
         ]
         assert frame["rank"].tolist() == [1 + place for row in rows for place in range(len(row))]
         assert np.isfinite(frame["score"]).all()
@@ -204,27 +205,31 @@ def check_k_larger_than_catalogue(model: BaseRecommender) -> None:
     for_all(holds, logs(model))
 
 
-@check()
+@check(private=True)
 def check_bad_requests_are_named(model: BaseRecommender) -> None:
     """A request that cannot be meant is refused with what was given."""
     fitted = shop_log(model).fit(model)
+    one: dict[str, Any] = {"history": [["i1"]]} if is_private(model) else {"users": ["u1"]}
     requests: list[tuple[dict[str, Any], type[Exception], str]] = [
-        ({"users": ["u1"], "k": 0}, ValueError, "k must be a positive integer; got 0"),
-        ({"users": ["u1"], "k": 2.0}, ValueError, "k must be a positive integer; got 2.0"),
-        ({"users": ["u1"], "k": True}, ValueError, "k must be a positive integer; got True"),
-        ({"users": "u1"}, DataError, "users must be a list of ids; got the single id 'u1'"),
-        ({"users": ("u1", "u2")}, DataError, "users must be a list of ids"),
-        ({"users": 7}, DataError, "users must be a list of ids"),
-        ({}, ValueError, "users, history, or both"),
-        ({"users": ["u1"], "unknown": "drop"}, ValueError, "unknown must be"),
-        ({"users": ["u1"], "candidates": "i1"}, DataError, "candidates must be a list"),
-        ({"users": ["u1"], "exclude": "i1"}, DataError, "exclude must be a list"),
-        ({"users": ["u1"], "candidates": [["i1"], ["i2"]]}, DataError, "2 lists for 1 rows"),
-        ({"users": ["u1"], "exclude": [["i1"], ["i2"]]}, DataError, "2 lists for 1 rows"),
+        (one | {"k": 0}, ValueError, "k must be a positive integer; got 0"),
+        (one | {"k": 2.0}, ValueError, "k must be a positive integer; got 2.0"),
+        (one | {"k": True}, ValueError, "k must be a positive integer; got True"),
+        (one | {"unknown": "drop"}, ValueError, "unknown must be"),
+        (one | {"candidates": "i1"}, DataError, "candidates must be a list"),
+        (one | {"exclude": "i1"}, DataError, "exclude must be a list"),
+        (one | {"candidates": [["i1"], ["i2"]]}, DataError, "2 lists for 1 rows"),
+        (one | {"exclude": [["i1"], ["i2"]]}, DataError, "2 lists for 1 rows"),
         ({"history": "i1"}, DataError, "history must be a list"),
         ({"history": ["i1"]}, DataError, "list of ids"),
-        ({"users": ["u1"], "history": [["i1"], ["i2"]]}, DataError, "2 rows for 1 users"),
     ]
+    if not is_private(model):
+        requests += [
+            ({"users": "u1"}, DataError, "users must be a list of ids; got the single id 'u1'"),
+            ({"users": ("u1", "u2")}, DataError, "users must be a list of ids"),
+            ({"users": 7}, DataError, "users must be a list of ids"),
+            ({}, ValueError, "users, history, or both"),
+            ({"users": ["u1"], "history": [["i1"], ["i2"]]}, DataError, "2 rows for 1 users"),
+        ]
     for request, error, message in requests:
         assert_refused(
             lambda request=request: fitted.recommend(**request),  # type: ignore[misc]
@@ -258,27 +263,31 @@ def check_unknown_user_is_named(model: BaseRecommender) -> None:
                 fitted.recommend([other], unknown="skip")
 
 
-@check()
+@check(private=True)
 def check_recommending_does_not_learn(model: BaseRecommender) -> None:
     """Answers, strangers and histories leave no mark on what is learned."""
     log = shop_log(model)
     fitted = log.fit(model)
     expected, before = everything(fitted), saved_bytes(fitted)
     for _ in range(3):
-        fitted.recommend(["nobody", "u3"], unknown="skip")
         fitted.recommend(history=[["i1", "i2"], ["i4"]])
-        fitted.recommend(["u1"], history=[["i7"]], candidates=["i8", "i9"], exclude=[["i8"]])
+        fitted.recommend(history=[["i7"]], candidates=["i8", "i9"], exclude=[["i8"]])
         fitted.recommend(history=log.events.head(7).assign(user_id="guest"))
+        fitted.similar_items(["i1"], k=3)
+        if is_private(model):
+            continue
+        fitted.recommend(["nobody", "u3"], unknown="skip")
+        fitted.recommend(["u1"], history=[["i7"]], candidates=["i8", "i9"], exclude=[["i8"]])
         fitted.has_seen([("nobody", "i1"), ("u1", "nothing")])
         fitted.predict([("nobody", "i1"), ("u1", "nothing"), ("u1", "i1")])
-        fitted.similar_items(["i1"], k=3)
         fitted.similar_users(["u1"], k=3)
-    assert fitted.user_ids_.tolist() == log.user_ids
+    assert is_private(model) or fitted.user_ids_.tolist() == log.user_ids
+    assert fitted.item_ids_.tolist() == log.item_ids
     assert saved_bytes(fitted) == before, "recommending changed what is saved."
     assert_equal_bits(expected, everything(fitted), "answers before and after strangers")
 
 
-@check(ranks)
+@check(lambda traits: ranks(traits) and not traits.noisy, private=True)
 def check_recovers_checkerboard(model: BaseRecommender) -> None:
     """Users like the items of their parity; the one held out for each comes first."""
     traits = traits_of(model)
@@ -299,8 +308,10 @@ def check_recovers_checkerboard(model: BaseRecommender) -> None:
         items = pd.DataFrame({"item_id": number, "title": words, "category": words})
         items["price"] = number % 2 + 1.0
         items["lat"], items["lon"] = items["price"], 0.0
-    fitted = Log(events, items, users).fit(model)
-    found = fitted.recommend(held_out["user_id"], k=1).items[:, 0]
+    elif traits.private:
+        items = pd.DataFrame({"item_id": held_out["item_id"]})
+    log = Log(events, items, users)
+    found = log.fit(model).recommend(**log.asking(model, held_out["user_id"]), k=1).items[:, 0]
     right = int((found == held_out["item_id"].to_numpy()).sum())
     assert right == len(held_out), f"{right} of {len(held_out)} held-out items come first."
 

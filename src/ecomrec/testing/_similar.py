@@ -10,19 +10,19 @@ from ecomrec.base import BaseRecommender
 from ecomrec.exceptions import DataError, UnknownIdError
 from ecomrec.testing._answers import assert_same_answers, filled
 from ecomrec.testing._checks import check, for_all
-from ecomrec.testing._logs import Log, logs, shop_log
+from ecomrec.testing._logs import Log, is_private, logs, shop_log
 
 
-@check()
+@check(private=True)
 def check_similar_items_contains_no_self(model: BaseRecommender) -> None:
     """Similar items and users are others, each once, best first, with finite similarities."""
 
     def holds(log: Log, k: int) -> None:
         fitted = log.fit(model)
-        for ids, ask in (
-            (log.item_ids, fitted.similar_items),
-            (log.user_ids, fitted.similar_users),
-        ):
+        questions = [(log.item_ids, fitted.similar_items)]
+        if not is_private(model):
+            questions.append((log.user_ids, fitted.similar_users))
+        for ids, ask in questions:
             answer = ask(ids, k=k)
             assert answer.items.shape == (len(ids), k)
             for one, row in zip(ids, filled(answer), strict=True):
@@ -37,7 +37,7 @@ def check_similar_items_contains_no_self(model: BaseRecommender) -> None:
     for_all(holds, logs(model), st.integers(1, 9))
 
 
-@check()
+@check(private=True)
 def check_similar_items_are_prefixes(model: BaseRecommender) -> None:
     """The k most similar are the first k of the n most similar, in any batch."""
 
@@ -52,14 +52,14 @@ def check_similar_items_are_prefixes(model: BaseRecommender) -> None:
     for_all(holds, logs(model), st.integers(1, 9), share=0.5)
 
 
-@check()
+@check(private=True)
 def check_similar_to_strangers_is_named(model: BaseRecommender) -> None:
     """An unknown id is named, or gets an empty row; the table names what was asked."""
     fitted = shop_log(model).fit(model)
-    for ask, known, column in (
-        (fitted.similar_items, "i1", "item_id"),
-        (fitted.similar_users, "u1", "user_id"),
-    ):
+    questions = [(fitted.similar_items, "i1", "item_id")]
+    if not is_private(model):
+        questions.append((fitted.similar_users, "u1", "user_id"))
+    for ask, known, column in questions:
         with pytest.raises(UnknownIdError, match=r"'\?'.*unknown='skip'"):
             ask([known, "?"])
         answer = ask(["?", known], k=2, unknown="skip")

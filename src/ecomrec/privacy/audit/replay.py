@@ -14,6 +14,7 @@ import numpy as np
 from ecomrec.privacy.accounting import (
     GaussianEvent,
     GumbelTopKEvent,
+    PoissonSampledGaussianEvent,
     PrivacyEvent,
     PureDPEvent,
     SetUnionEvent,
@@ -80,6 +81,8 @@ class ReplayReport:
         Warnings, log lines and errors that only one of the fits gave.
     changed_attributes : tuple of str
         Paths of what the two models hold differently, although all releases were equal.
+    error : str or None
+        What the fit on `data` ended with, if not with a model: then there were none to compare.
     unbooked : tuple of str
         Releases that `privacy_report_` does not list, and entries of it that no release made.
     problems : tuple of str
@@ -94,6 +97,7 @@ class ReplayReport:
     changed_messages: tuple[str, ...]
     changed_attributes: tuple[str, ...]
     unbooked: tuple[str, ...]
+    error: str | None = None
 
     @property
     def same_control_flow(self) -> bool:
@@ -128,6 +132,8 @@ class ReplayReport:
         return not self.problems
 
     def __str__(self) -> str:
+        if self.ok and self.error is not None:
+            return f"Both fits ended with {self.error}"
         if self.ok:
             return f"{len(self.releases)} releases, each within its bound; nothing else differs."
         return "\n".join(self.problems)
@@ -199,6 +205,7 @@ def compare(recorded: Run, replayed: Run) -> ReplayReport:
         tuple(_changed_messages(recorded, replayed)),
         tuple(learned_differences(recorded.model, replayed.model)) if both else (),
         tuple(unbooked(recorded)),
+        recorded.error,
     )
 
 
@@ -321,6 +328,8 @@ def event_of(params: Mapping[str, Any]) -> PrivacyEvent | None:
     if mechanism in _NORMS:
         ways = 2 if params.get("monotone") is False else 1
         return PureDPEvent(ways * bound / params["scale"])
+    if "sample_rate" in params:
+        return PoissonSampledGaussianEvent(params["sigma"] / bound, params["sample_rate"])
     return GaussianEvent(params["sigma"] / bound)
 
 

@@ -1,0 +1,104 @@
+"""P8: tests of privacy are worth what they find. One bug at a time is planted, and must be found."""
+
+import json
+import os
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+FOLDER = Path(__file__).parent / "mutations"
+RUNNER, LISTED = FOLDER / "runner.py", FOLDER / "mutations.toml"
+MUTATIONS = tomllib.loads(LISTED.read_text(encoding="utf-8"))["mutation"]
+# The bugs that privacy libraries have had; each must be planted somewhere.
+BUGS = {
+    "halved sigma",
+    "halved noise",
+    "missing clip",
+    "clip after the sum",
+    "sqrt(k) for k",
+    "unbooked count",
+    "exact vocabulary",
+    "exact head split",
+    "missing label clip",
+    "data-dependent scale",
+    "duplicates not merged",
+    "unnormalised weights",
+}
+
+
+def outcomes(listed):
+    """What the runner says of each mutation of a list, and of none."""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore::DeprecationWarning", str(RUNNER), str(listed)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+        env=os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+        cwd=Path(__file__).parents[2],
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    return {found["name"]: found for found in map(json.loads, done.stdout.splitlines())}
+
+
+def test_every_known_bug_is_planted():
+    assert {mutation["bug"] for mutation in MUTATIONS} == BUGS
+    assert len({mutation["name"] for mutation in MUTATIONS}) == len(MUTATIONS)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="mutations run in forked children")
+def test_each_planted_bug_is_found_by_its_tests_and_none_without_it():
+    found = outcomes(LISTED)
+    plain = found.pop("unmutated")
+    assert not plain["failed"], plain["output"]
+    assert len(plain["passed"]) >= len({test for m in MUTATIONS for test in m["tests"]})
+    survived = []
+    for mutation in MUTATIONS:
+        result = found[mutation["name"]]
+        assert "error" not in result, f"{mutation['name']}: {result['error']}"
+        print(f"{mutation['name']}: found by {', '.join(result['failed']) or 'NOTHING'}")  # noqa: T201
+        survived += [f"{mutation['name']}: {test} passed" for test in result["passed"]]
+    assert not survived, "\n".join(survived)
+
+
+def planted(tmp_path, **changes):
+    """A list of one mutation of the counts of a private model."""
+    change = {
+        "module": "ecomrec.privacy._releases",
+        "function": "Releases.finish",
+        "replace": [["count > 0", "count > 1"]],
+    }
+    lines = "\n".join(f"{key} = {json.dumps(value)}" for key, value in (change | changes).items())
+    path = tmp_path / "mutations.toml"
+    test = "test_mutations.py::test_every_known_bug_is_planted"
+    path.write_text(
+        f'[[mutation]]\nname = "x"\nbug = "x"\ntests = ["{test}"]\n[[mutation.changes]]\n{lines}\n',
+        encoding="utf-8",
+    )
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="mutations run in forked children")
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"replace": [["what is not there", ""]]}, "holds 0 times: what is not there"),
+        ({"function": "Releases.gone"}, "there is no ecomrec.privacy._releases.Releases.gone"),
+    ],
+    ids=["text", "function"],
+)
+def test_a_mutation_that_no_longer_fits_the_source_fails_loudly(tmp_path, changes, words):
+    assert words in outcomes(planted(tmp_path, **changes))["x"]["error"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="mutations run in forked children")
+def test_a_mutation_that_nothing_finds_is_told_from_one_that_is_found(tmp_path):
+    found = outcomes(planted(tmp_path))
+    assert found["x"]["failed"] == []
+    assert found["x"]["passed"] == ["test_mutations.py::test_every_known_bug_is_planted"]
