@@ -13,6 +13,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 from hypothesis import Phase, settings
+from sklearn.base import clone
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 import ecomrec
@@ -527,23 +528,15 @@ class Tells(DPPopularity):
 
 class ChargesLate(DPPopularity):
     def _released(self, *data):
-        ledger, self.ledger = self.ledger, None
-        try:
-            state = super()._released(*data)
-        finally:
-            self.ledger = ledger
-        if ledger is not None:
-            ledger.charge(state.report.events, label="late")
+        state = DPPopularity._released(clone(self).set_params(ledger=None), *data)
+        if self.ledger is not None:
+            self.ledger.charge(state.report.events, label="late")
         return state
 
 
 class SameNoise(DPPopularity):
     def _released(self, *data):
-        free, self.noise_source = self.noise_source, SeededNoise(3)
-        try:
-            return super()._released(*data)
-        finally:
-            self.noise_source = free
+        return DPPopularity._released(clone(self).set_params(noise_source=SeededNoise(3)), *data)
 
 
 BROKEN = [

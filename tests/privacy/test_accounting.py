@@ -199,6 +199,15 @@ def test_pld_is_an_accountant_too():
     assert 2.4 < tight < epsilon_of(mixed, 1e-5)
 
 
+def test_pld_of_many_small_losses_is_not_lost_in_its_grid():
+    pytest.importorskip("dp_accounting", reason="extra privacy")
+    steps = [PoissonSampledGaussianEvent(14.5, 1.8e-4, 737)]
+    # 0.00124 with a grid of 1e-6; the default grid of 1e-4 gives 0.0033.
+    tight = epsilon_of(steps, 1e-8, accountant="pld")
+    assert 0.0012 < tight < 0.0013
+    assert tight < epsilon_of(steps, 1e-8)
+
+
 @pytest.mark.parametrize("noise", [1.0, 4.0, 30.0])
 @pytest.mark.parametrize("pure", [0.01, 0.3, 2.0])
 @pytest.mark.parametrize("count", [1, 40])

@@ -31,7 +31,7 @@ OPTIONS: dict[str, list[dict]] = {
     "DPItemKNN": [{"max_items_per_user": 3}],
     "DPEASE": [{"max_items_per_user": 3}, {"max_items_per_user": 3, "weighting": "weight"}],
     "DPALS": [
-        {"max_items_per_user": 3, "n_factors": 2},
+        {"max_items_per_user": 3, "n_factors": 2, "weight_exponent": 4.0},
         {"max_items_per_user": 3, "n_factors": 2, "weighting": "weight"},
     ],
 }

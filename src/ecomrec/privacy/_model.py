@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import numbers
-import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,38 +23,20 @@ from ecomrec.data.rows import RowStore
 from ecomrec.data.source import Source
 from ecomrec.data.tables import ITEM, is_table, read_available
 from ecomrec.exceptions import DataError
+from ecomrec.privacy._budget import gaussians, refuse_tuning, report_of
 from ecomrec.privacy._reading import held_out, read_private, sorted_rows
 from ecomrec.privacy._releases import Releases
-from ecomrec.privacy.accounting import (
-    GaussianEvent,
-    PrivacyEvent,
-    SetUnionEvent,
-    ZCDPEvent,
-    calibrate_noise,
-    epsilon_of,
-    mu_of,
-)
+from ecomrec.privacy.accounting import PrivacyEvent
 from ecomrec.privacy.bounding import ContributionBounder, PrivateRows
 from ecomrec.privacy.ledger import PrivacyLedger
 from ecomrec.privacy.noise import SeededNoise, SystemNoise
 from ecomrec.privacy.report import PrivacyReport
 from ecomrec.recommendations import Recommendations
 
-# Shares of the precision that a fit has: for the count of users, and for the vocabulary.
-_COUNT_SHARE, _VOCABULARY_SHARE, _VOCABULARY_DELTA = 0.02, 0.2, 0.25
 # Weights of a vocabulary and counts of users lie on this grid.
 _GRID = 1 << 20
 # Users times epsilon, over the root of the number of items, below which popularity does better.
 _ENOUGH = 80.0
-_TUNERS = ("sklearn.model_selection.", "ecomrec.evaluation.")
-_NOT_COVERED = (
-    "hyper-parameters, when they were chosen by looking at this data",
-    "metrics computed on private users and shown, unless by DPMetrics",
-    "recommendations shown to the user whose own history was given",
-    "facts about groups: that people who buy A buy B",
-    "users with several accounts: each account is a user",
-    "time, memory and power that a fit takes, and errors about the table as a whole",
-)
 
 
 def _number(low: float, high: float, words: str, bad: tuple[Any, ...]) -> Rule:
@@ -175,37 +156,15 @@ class PrivateRecommender(BaseRecommender):
         dict of str to event
             With the count of users and the vocabulary where these are released too.
         """
-        times = {name: (counts or {}).get(name, 1) for name in relative}
-        spent = sum(times[name] / multiplier**2 for name, multiplier in relative.items())
-        relative, delta = dict(relative), self.delta
-        if self._counts_users():
-            relative["n_users"] = 1 / math.sqrt(_COUNT_SHARE * spent)
-            times["n_users"] = 1
-        union = None
-        if self.vocabulary == "dp":
-            union = 1 / math.sqrt(_VOCABULARY_SHARE * spent)
-        if math.isinf(self.epsilon):
-            return dict.fromkeys([*relative, "vocabulary"] if union else relative)
-
-        def events(factor: float) -> dict[str, PrivacyEvent | None]:
-            found: dict[str, PrivacyEvent | None] = {
-                name: self._gaussian(factor * multiplier, times[name])
-                for name, multiplier in relative.items()
-            }
-            if union is not None:
-                found["vocabulary"] = SetUnionEvent(factor * union, delta * _VOCABULARY_DELTA)
-            return found
-
-        factor = calibrate_noise(
-            self.epsilon, delta, lambda f: [e for e in events(f).values() if e is not None]
+        return gaussians(
+            relative,
+            counts or {},
+            epsilon=self.epsilon,
+            delta=self.delta,
+            noise=self.noise,
+            counts_users=self._counts_users(),
+            vocabulary=self.vocabulary == "dp",
         )
-        return events(factor)
-
-    def _gaussian(self, noise_multiplier: float, count: int = 1) -> PrivacyEvent:
-        """The event of a Gaussian release, as its noise is drawn."""
-        if self.noise == "discrete_gaussian":
-            return ZCDPEvent(1 / (2 * noise_multiplier**2), count)
-        return GaussianEvent(noise_multiplier, count)
 
     # ------------------------------------------------------------------ learning
 
@@ -238,7 +197,8 @@ class PrivateRecommender(BaseRecommender):
             The ledger does not hold enough; nothing is spent then.
         """
         self._check_params()
-        self._refuse_tuning()
+        if not math.isinf(self.epsilon):
+            refuse_tuning(type(self).__name__, self.tuning, self.ledger)
         bounder = self._bounder()
         timed = bounder is not None and bounder.select == "recent"
         with self._lock:
@@ -284,7 +244,15 @@ class PrivateRecommender(BaseRecommender):
         learned = self._learn(bounded, len(catalog), releases, sides, catalog)
         releases.finish()
         available = None if matrix else read_available(items, catalog, None)
-        report = self._report(releases, source, advice)
+        report = report_of(
+            releases.events,
+            self.delta,
+            noise=self.noise,
+            secure=bool(source.secure),
+            counted=self.ledger is not None,
+            more=self._also_not_covered(),
+            advice=advice,
+        )
         return PrivateState(_nobody(catalog), learned, available, not matrix, report)
 
     def _own_vocabulary(
@@ -328,50 +296,9 @@ class PrivateRecommender(BaseRecommender):
             "drop rare items."
         )
 
-    def _report(self, releases: Releases, source: Any, advice: str | None) -> PrivacyReport:
-        """What can be said of this fit; nothing in it depends on private data."""
-        not_covered = _NOT_COVERED
-        if self.ledger is None:
-            not_covered = ("other releases of the same data: no ledger counts them", *not_covered)
-        events = tuple(releases.events)
-        private = len(events) > 0
-        return PrivacyReport(
-            private=private,
-            epsilon=epsilon_of(events, self.delta) if private else math.inf,
-            delta=self.delta,
-            mu=mu_of(events) if private else None,
-            events=events,
-            accountant="auto",
-            noise=self.noise if private else "none",
-            secure_noise=private and bool(source.secure),
-            not_covered=not_covered + self._also_not_covered(),
-            advice=advice,
-        )
-
     def _also_not_covered(self) -> tuple[str, ...]:
         """What a model adds to the list of what its report does not cover."""
         return ()
-
-    def _refuse_tuning(self) -> None:
-        """Refuse to be fitted many times by a search, unless each fit is charged to a ledger."""
-        if math.isinf(self.epsilon):
-            return
-        if self.tuning == "accounted":
-            if self.ledger is None:
-                raise ValueError(
-                    f"{type(self).__name__}: tuning='accounted' needs a ledger that is charged "
-                    "for each fit; got ledger=None."
-                )
-            return
-        frame = sys._getframe(1)
-        while frame is not None:
-            if str(frame.f_globals.get("__name__", "")).startswith(_TUNERS):
-                raise ValueError(
-                    f"{type(self).__name__} is being fitted by a search or a cross-validation, "
-                    "and each fit spends epsilon. The defaults need no tuning; or pass "
-                    "tuning='accounted' and a ledger that is charged for every fit."
-                )
-            frame = frame.f_back  # type: ignore[assignment]
 
     # ------------------------------------------------------------------ answering
 

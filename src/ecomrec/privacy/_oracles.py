@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ecomrec._optional import require
+from ecomrec.privacy import _rdp
 from ecomrec.privacy.events import (
     GaussianEvent,
     GumbelTopKEvent,
@@ -53,19 +54,27 @@ def _composed(events: Sequence[PrivacyEvent]) -> Any:
     """Return the privacy loss distribution of a composition."""
     pld: Any = require("dp_accounting.pld.privacy_loss_distribution", "privacy")
     common: Any = require("dp_accounting.pld.common", "privacy")
-    total = pld.identity()
+    # Losses are rounded up to a grid, which must be fine beside what many small ones add up to.
+    rough = _rdp.epsilon_of_rdp(_rdp.rdp_of(events), 1e-9)
+    grid = {"value_discretization_interval": 1e-4 * min(1.0, max(1e-3, rough))}
+
+    def pure(epsilon: float) -> Any:
+        promise = common.DifferentialPrivacyParameters(epsilon, 0.0)
+        return pld.from_privacy_parameters(promise, **grid)
+
+    total = pld.identity(**grid)
     for event in events:
         times = event.count
         if isinstance(event, PoissonSampledGaussianEvent):
             one = pld.from_gaussian_mechanism(
-                event.noise_multiplier, sampling_prob=event.sample_rate
+                event.noise_multiplier, sampling_prob=event.sample_rate, **grid
             )
         elif isinstance(event, GaussianEvent | SetUnionEvent):
-            one = pld.from_gaussian_mechanism(event.noise_multiplier)
+            one = pld.from_gaussian_mechanism(event.noise_multiplier, **grid)
         elif isinstance(event, PureDPEvent):
-            one = _pure(pld, common, event.epsilon)
+            one = pure(event.epsilon)
         elif isinstance(event, GumbelTopKEvent):
-            one = _pure(pld, common, 1.0 / event.scale)
+            one = pure(1.0 / event.scale)
             times *= event.k
         else:
             raise ValueError(
@@ -73,7 +82,3 @@ def _composed(events: Sequence[PrivacyEvent]) -> Any:
             )
         total = total.compose(one.self_compose(times) if times > 1 else one)
     return total
-
-
-def _pure(pld: Any, common: Any, epsilon: float) -> Any:
-    return pld.from_privacy_parameters(common.DifferentialPrivacyParameters(epsilon, 0.0))

@@ -17,6 +17,7 @@ from ecomrec.data.ids import IdMap
 from ecomrec.exceptions import DataError
 from ecomrec.kernels import neighbors, private_als
 from ecomrec.privacy import _als_steps as steps
+from ecomrec.privacy._item_features import public_features
 from ecomrec.privacy._model import PrivateRecommender
 from ecomrec.privacy._releases import Releases
 from ecomrec.privacy.accounting import PrivacyEvent, ZCDPEvent
@@ -320,7 +321,7 @@ class DPALS(PrivateRecommender):
                     "fit(events, items=catalog)."
                 )
             # Read before anything is spent.
-            steps.public_features(items, self._columns(), None, self.n_factors)
+            public_features(items, self._columns(), None, self.n_factors)
         return super().fit(X, y, items=items, users=users)
 
     def _columns(self) -> list[str]:
@@ -397,9 +398,7 @@ class DPALS(PrivateRecommender):
     def _prior(self, n_items: int, sides: SideTables, catalog: IdMap) -> steps.Prior:
         features = None
         if self.item_features is not None:
-            features = steps.public_features(
-                sides.items, self._columns(), catalog.ids, self.n_factors
-            )
+            features = public_features(sides.items, self._columns(), catalog.ids, self.n_factors)
         ridge = self.item_regularization
         if ridge is None:
             # Targets are in units of their bound, so their noise is the noise multiplier.

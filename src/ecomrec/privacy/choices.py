@@ -74,10 +74,16 @@ class _Choice:
             If there are none.
         """
         exact = options(values, 1)
-        params = {"mechanism": self.mechanism, "scale": self.scale, "bound": self.sensitivity}
+        params = {
+            "mechanism": self.mechanism,
+            "scale": self.scale,
+            "bound": self.sensitivity,
+            "monotone": self.monotone,
+            "shape": exact.shape,
+        }
         return answer(
             type(self).__name__,
-            params | {"shape": exact.shape},
+            params,
             exact,
             lambda: self._choose(exact, source or SystemNoise()),
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any, ClassVar
@@ -131,9 +132,10 @@ class _Gaussian:
             If `values` are not integers.
         """
         exact, sigma = integers(values), self.sigma
+        params = {"mechanism": self.noise, "sigma": sigma, "bound": self.sensitivity}
         return _noisy(
-            self.noise,
-            {"sigma": sigma, "bound": self.sensitivity},
+            type(self).__name__,
+            params,
             exact,
             lambda: NOISES[self.noise](exact.size, sigma, source or SystemNoise()),
         )
@@ -299,18 +301,20 @@ class DiscreteLaplaceMechanism:
             If `values` are not integers.
         """
         exact, scale = integers(values), self.scale
+        params = {"mechanism": "discrete_laplace", "scale": scale, "bound": self.sensitivity}
         return _noisy(
-            "discrete_laplace",
-            {"scale": scale, "bound": self.sensitivity},
+            type(self).__name__,
+            params,
             exact,
             lambda: discrete_laplace(exact.size, scale, source or SystemNoise()),
         )
 
 
-def _noisy(mechanism: str, params: dict[str, Any], exact: np.ndarray, draw: Any) -> np.ndarray:
+def _noisy(
+    name: str, params: dict[str, Any], exact: np.ndarray, draw: Callable[[], np.ndarray]
+) -> np.ndarray:
     def release() -> np.ndarray:
         noisy: np.ndarray = exact + draw().reshape(exact.shape)
         return noisy
 
-    stated = {"mechanism": mechanism} | params | {"shape": exact.shape}
-    return answer(mechanism, stated, exact, release)
+    return answer(name, params | {"shape": exact.shape}, exact, release)

@@ -61,9 +61,9 @@ def rounded_gaussian(n: int, sigma: float, source: NoiseSource) -> np.ndarray:
     bits wherever it lies, down to :math:`2^{-128}`: values reach 13 standard deviations, and none
     beyond, whose probability is :math:`2^{-128}`, ever comes.
 
-    A value is within :math:`2^{-47} \sigma` of the one that exact arithmetic would give. From
-    sigma of about :math:`2^{47}` on doubles would therefore skip integers, and well before that
-    give neighbours unequal chances, which whoever knows the exact sum could see. So from
+    A value is within :math:`2^{-47} \sigma` of the one that exact arithmetic would give. Alone,
+    doubles would skip integers from a sigma of about :math:`2^{49}` on, and well before that give
+    neighbours unequal chances, which tell a little of the exact sum. So from
     :math:`2^{11}` on, a uniform integer over a range of sigma/2048 to sigma/1024 (at most
     :math:`2^{30}`) is added, independent of all else: it cannot lower privacy, widens the noise
     by less than 1 in :math:`10^7`, and evens the chances out. Up to sigma of :math:`2^{40}`

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import numbers
 from collections.abc import Mapping
@@ -174,15 +175,20 @@ class PartitionSelector:
             "sigma": sigma,
             "bound": GRID,
             "threshold": threshold,
+            "delta": self.event.delta,
+            "max_items": int(self.max_items_per_user),
         }
+        present = {key: weight for key, weight in values.items() if weight > 0}
+        ids = np.empty(len(present), dtype=object)
+        for at, key in enumerate(present):
+            ids[at] = key
+        weights = np.fromiter(present.values(), dtype=np.int64, count=len(present))
 
         def release() -> list[Any]:
-            present = {key: weight for key, weight in values.items() if weight > 0}
-            noise = rounded_gaussian(len(present), sigma, source or SystemNoise()).tolist()
-            pairs = zip(present.items(), noise, strict=True)
-            return sorted(key for (key, weight), extra in pairs if weight + extra > threshold)
+            noise = rounded_gaussian(len(weights), sigma, source or SystemNoise())
+            return sorted(ids[weights + noise > threshold].tolist())
 
-        return answer(type(self).__name__, params, dict(values), release)
+        return answer(type(self).__name__, params, (ids, weights), release)
 
     def select(self, users: Any, items: Any, source: NoiseSource | None = None) -> list[Any]:
         """Return the ids that enough users have, from pairs of a user and an item.
@@ -209,7 +215,11 @@ class PartitionSelector:
         return self.release(self._weights(users, items, source), source)
 
     def _weights(self, users: Any, items: Any, source: NoiseSource) -> dict[Any, int]:
-        """Sums over users of the weights of at most L items each, drawn by random words."""
+        """Sums over users of the weights of at most L items each.
+
+        Whose items are too many has them drawn by a secret key and the user's own pairs, so that
+        nobody else has a say in it.
+        """
         import pandas as pd
 
         owners, columns = (pd.Series(ids).reset_index(drop=True) for ids in (users, items))
@@ -223,7 +233,12 @@ class PartitionSelector:
             return {}
         rows, _, _ = encode_ids(pairs["user"], "users")
         places, ids, _ = encode_ids(pairs["item"], "items")
-        order = np.lexsort((source.words(len(pairs)), rows))
+        key = source.words(4).tobytes()
+        long = np.flatnonzero(np.bincount(rows)[rows] > self.max_items_per_user)
+        lots = np.zeros(len(rows), dtype=np.uint64)
+        own = pairs.iloc[long]
+        lots[long] = [_lot(key, *pair) for pair in zip(own["user"], own["item"], strict=True)]
+        order = np.lexsort((lots, rows))
         rows, places = rows[order], places[order]
         turn = np.arange(len(rows)) - np.searchsorted(rows, rows, side="left")
         rows, places = (of[turn < self.max_items_per_user] for of in (rows, places))
@@ -236,3 +251,9 @@ class PartitionSelector:
         return {
             key: weight for key, weight in zip(ids.tolist(), sums.tolist(), strict=True) if weight
         }
+
+
+def _lot(key: bytes, user: Any, item: Any) -> int:
+    """A random word of a user and an item under a key."""
+    drawn = hashlib.blake2b(repr((user, item)).encode(), key=key, digest_size=8)
+    return int.from_bytes(drawn.digest(), "little")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
@@ -15,8 +14,6 @@ from ecomrec._rng import RandomState, make_rng
 from ecomrec._validation import Rule, integer, real
 from ecomrec.base import Query, SideTables, State, miss_items
 from ecomrec.content import EmbeddingRecommender
-from ecomrec.data.catalog import as_catalog
-from ecomrec.data.histories import Profiles
 from ecomrec.data.ids import IdMap
 from ecomrec.data.interactions import Interactions
 from ecomrec.data.tables import is_table
@@ -24,6 +21,7 @@ from ecomrec.kernels import neighbors
 from ecomrec.privacy import _opacus
 from ecomrec.privacy._model import PrivateRecommender
 from ecomrec.privacy._releases import Releases
+from ecomrec.privacy._towers import Towers, item_vectors, shares_of
 from ecomrec.privacy.accounting import (
     GaussianEvent,
     PoissonSampledGaussianEvent,
@@ -57,36 +55,6 @@ def _share(high: float) -> Rule:
         lambda v: real(0, high).accepts(v) and v > 0,
         (0, -1, 1.5, math.nan, "1"),
     )
-
-
-@dataclass(frozen=True, eq=False)
-class _Towers:
-    """What is released.
-
-    Attributes
-    ----------
-    popularity : ndarray of shape (n_items,), float32
-    item_vectors : ndarray of shape (n_items, n_factors), float32
-        Public; rows of length 1, or zeros.
-    user_tower : ndarray of shape (n_factors, n_factors), float32
-        From the mean vector of a history, as a row, to a user's factors.
-    item_factors : ndarray of shape (n_items, n_factors), float32
-        What the item tower makes of the vectors.
-    item_biases : ndarray of shape (n_items,), float32
-    """
-
-    popularity: np.ndarray
-    item_vectors: np.ndarray
-    user_tower: np.ndarray
-    item_factors: np.ndarray
-    item_biases: np.ndarray
-
-    def users(self, profiles: Profiles) -> np.ndarray:
-        """Factors of histories: float32 of shape (n, n_factors)."""
-        factors: np.ndarray = (
-            _shares_of(profiles, len(self.item_vectors)) @ self.item_vectors
-        ) @ self.user_tower
-        return factors
 
 
 class DPTwoTower(PrivateRecommender):
@@ -199,15 +167,17 @@ class DPTwoTower(PrivateRecommender):
 
     Examples
     --------
-    Torch is needed to fit it, here two steps without noise:
+    Fitting needs the extra; few steps and few factors, to be quick:
 
     >>> import pytest
     >>> _ = pytest.importorskip("opacus")
     >>> from ecomrec.datasets import make_shop
     >>> from ecomrec.privacy import DPTwoTower
     >>> shop = make_shop(200, 40, 3000, 4, random_state=0)
-    >>> model = DPTwoTower(float("inf"), n_factors=16, max_iter=2, n_users=200)
+    >>> model = DPTwoTower(2.0, n_factors=16, max_iter=5)
     >>> model = model.fit(shop.events[["user_id", "item_id"]], items=shop.items)
+    >>> round(model.privacy_report_.epsilon, 3)
+    2.0
     >>> model.recommend(history=[[3, 5]], k=3).items.shape
     (1, 3)
     """
@@ -230,7 +200,7 @@ class DPTwoTower(PrivateRecommender):
         "popularity_share": _share(0.9),
         "n_users": integer(1, none=True),
     }
-    _learned_types: ClassVar[tuple[type, ...]] = (_Towers,)
+    _learned_types: ClassVar[tuple[type, ...]] = (Towers,)
     _reads_items: ClassVar[bool] = True
     _advises: ClassVar[bool] = False
     #: Vectors of items are public, so the items are.
@@ -340,10 +310,12 @@ class DPTwoTower(PrivateRecommender):
         releases: Releases,
         sides: SideTables,
         catalog: IdMap,
-    ) -> _Towers:
+    ) -> Towers:
         rng = make_rng(self.random_state)
         keys = self._keys(releases, rng)
-        vectors = self._item_vectors(sides.items, catalog, rng)
+        vectors = item_vectors(
+            sides.items, catalog, self.fields, self.vectors, self.n_factors, rng
+        )
         # Who has nothing in the catalogue is nobody.
         rows = PrivateRows(_without_empty(rows.indptr), rows.items, rows.values)
         popularity, biases = self._popularity(rows, n_items, releases)
@@ -357,7 +329,7 @@ class DPTwoTower(PrivateRecommender):
             lambda sums: releases.gaussian("gradients", sums, _opacus.BOUND),
             rng,
         )
-        return _Towers(
+        return Towers(
             popularity=popularity.astype(np.float32),
             item_vectors=vectors,
             user_tower=np.ascontiguousarray(head.user.T, dtype=np.float32),
@@ -372,31 +344,6 @@ class DPTwoTower(PrivateRecommender):
             return rng.integers(2**64, size=(n // 2, 2), dtype=np.uint64)
         keys: np.ndarray = releases.source.words(n).reshape(-1, 2)
         return keys
-
-    def _item_vectors(self, items: Any, catalog: IdMap, rng: np.random.Generator) -> np.ndarray:
-        """Public vectors of length 1, or zeros: float32 of shape (n_items, n_factors or fewer)."""
-        import pandas as pd
-
-        if items is None or self._says_nothing(items):
-            if len(catalog) <= self.n_factors:
-                return np.eye(len(catalog), dtype=np.float32)
-            return _unit_rows(rng.standard_normal((len(catalog), self.n_factors)))
-        encoder = EmbeddingRecommender(
-            fields=self.fields, vectors=self.vectors, n_factors=self.n_factors, random_state=rng
-        )
-        # It wants an event: nobody's, and nothing is learned from it.
-        encoder.fit(pd.DataFrame({"user_id": [0], "item_id": [catalog.ids[0]]}), items=items)
-        vectors = encoder.item_factors_[encoder._state.interactions.items.rows(catalog.ids)]
-        if vectors.shape[1] <= self.n_factors:
-            return vectors
-        wide = vectors.astype(np.float64)
-        _, directions = np.linalg.eigh(wide.T @ wide)
-        return _unit_rows(wide @ directions[:, ::-1][:, : self.n_factors])
-
-    def _says_nothing(self, items: Any) -> bool:
-        """Whether there is nothing but ids to read, and nothing else was asked for."""
-        columns = set(as_catalog(items).columns) - {"item_id", "available"}
-        return self.fields is None and self.vectors is None and not columns
 
     def _popularity(
         self, rows: PrivateRows, n_items: int, releases: Releases
@@ -437,7 +384,7 @@ class DPTwoTower(PrivateRecommender):
     # ------------------------------------------------------------------ answering
 
     def _score(self, state: State, query: Query) -> np.ndarray:
-        learned: _Towers = state.learned
+        learned: Towers = state.learned
         scores: np.ndarray = learned.users(query.profiles) @ learned.item_factors.T
         scores += learned.item_biases
         return scores
@@ -449,10 +396,10 @@ class DPTwoTower(PrivateRecommender):
     def _explain(
         self, state: State, query: Query, item: int
     ) -> tuple[list[str], list[Any], np.ndarray]:
-        learned: _Towers = state.learned
+        learned: Towers = state.learned
         history = query.profiles.items
         wanted = learned.user_tower.astype(np.float64) @ learned.item_factors[item]
-        parts = (learned.item_vectors[history] @ wanted) * _shares_of(
+        parts = (learned.item_vectors[history] @ wanted) * shares_of(
             query.profiles, len(learned.popularity)
         ).data
         told = parts != 0
@@ -474,24 +421,6 @@ class DPTwoTower(PrivateRecommender):
         return read_only(self._attribute("item_biases_").learned.item_biases)
 
 
-def _shares_of(profiles: Profiles, n_items: int) -> sp.csr_array:
-    """Positive weights of each history as shares of their sum, others as 0."""
-    indptr, items, weights = profiles
-    n = len(indptr) - 1
-    owners = np.repeat(np.arange(n), np.diff(indptr))
-    shares = np.maximum(weights, 0).astype(np.float64)
-    sums = np.bincount(owners, shares, minlength=n)
-    shares /= np.where(sums > 0, sums, 1.0)[owners]
-    return sp.csr_array((shares.astype(np.float32), items, indptr), shape=(n, n_items))
-
-
 def _without_empty(indptr: np.ndarray) -> np.ndarray:
     """Offsets of the rows that have entries."""
     return np.concatenate((indptr[:1], indptr[1:][np.diff(indptr) > 0]))
-
-
-def _unit_rows(vectors: np.ndarray) -> np.ndarray:
-    """Rows divided by their lengths, float32; rows of zeros stay."""
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    rows: np.ndarray = (vectors / np.where(lengths > 0, lengths, 1.0)).astype(np.float32)
-    return rows

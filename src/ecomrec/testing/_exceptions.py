@@ -51,9 +51,6 @@ EXCEPTIONS: dict[str, dict[str, str]] = {
     },
     "DPPopularity(epsilon=inf)": {"check_recovers_checkerboard": _SAME},
     "DPTopK(epsilon=inf)": {"check_recovers_checkerboard": _SAME},
-    "DPTwoTower": {
-        "check_catalogue_must_be_public": "what describes its items is public: there is one way",
-    },
     "EmbeddingRecommender": {
         "check_partial_fit_equals_fit": "what texts and events taught stays until refresh()",
     },

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -43,7 +44,7 @@ def takes_matrix(traits: Traits) -> bool:
 def check_unfitted_recommend_raises(model: BaseRecommender) -> None:
     """Whatever is asked of an unfitted model, it says that it is not fitted."""
     unfitted = clone(model)
-    calls = {
+    calls: dict[str, Callable[[], Any]] = {
         "recommend": lambda: unfitted.recommend(history=[["i1"]]),
         "similar_items": lambda: unfitted.similar_items(["i1"]),
         "explain": lambda: unfitted.explain(item="i1", history=["i2"]),

@@ -110,7 +110,8 @@ def seeded(model: BaseRecommender) -> BaseRecommender:
         return model
     from ecomrec.privacy import SeededNoise
 
-    return clone(model).set_params(noise_source=SeededNoise(0))
+    copy: BaseRecommender = clone(model).set_params(noise_source=SeededNoise(0))
+    return copy
 
 
 @dataclass(frozen=True)

@@ -146,12 +146,12 @@ def check_report_is_kept(model: BaseRecommender) -> None:
     said = json.loads(report.to_json())
     assert PrivacyReport.from_json(report.to_json()) == report
     assert (report.unit, report.adjacency) == ("user", "add_remove")
-    assert report.delta == model.delta  # type: ignore[attr-defined]
+    assert report.delta == fitted.delta
     assert report.not_covered, "a report says what it does not cover."
     assert said["private"] is report.private
     if report.private:
         spent = epsilon_of(report.events, report.delta)
-        assert report.epsilon <= model.epsilon * (1 + 1e-6)  # type: ignore[attr-defined]
+        assert report.epsilon <= fitted.epsilon * (1 + 1e-6)
         assert abs(spent - report.epsilon) <= 1e-6 * spent, f"{spent}, not {report.epsilon}"
     with quick_files() as path:
         fitted.save(path)
@@ -204,15 +204,7 @@ def check_nobody_is_kept(model: BaseRecommender) -> None:
         with _heard() as heard:
             fitted = log.fit(model)
             answer = everything(fitted)
-            for call in (
-                lambda: fitted.recommend([user]),  # noqa: B023
-                lambda: fitted.forget(users=[user]),  # noqa: B023
-                lambda: clone(model).fit(log.events),  # noqa: B023
-                lambda: clone(model).fit(log.events.drop(columns="item_id"), **log.sides),  # noqa: B023
-            ):
-                with pytest.raises((TypeError, DataError)) as raised:
-                    call()
-                heard.append(str(raised.value))
+            heard += _refusals(fitted, log, user)
         blobs = {
             "repr": repr(fitted).encode(),
             "pickle": pickle.dumps(fitted),
@@ -232,6 +224,22 @@ def _planted(model: BaseRecommender, user: Any) -> Log:
     name = "weight" if "weight" in log.events else "rating"
     row = {"user_id": user, "item_id": log.item_ids[2], name: _PLANTED_WEIGHT}
     return Log(pd.concat([log.events, pd.DataFrame([row])], ignore_index=True), log.items)
+
+
+def _refusals(fitted: Any, log: Log, user: Any) -> list[str]:
+    """What a private model says when it refuses something about a user."""
+    calls: list[Callable[[], Any]] = [
+        lambda: fitted.recommend([user]),
+        lambda: fitted.forget(users=[user]),
+        lambda: clone(fitted).fit(log.events),
+        lambda: clone(fitted).fit(log.events.drop(columns="item_id"), **log.sides),
+    ]
+    said = []
+    for call in calls:
+        with pytest.raises((TypeError, DataError)) as raised:
+            call()
+        said.append(str(raised.value))
+    return said
 
 
 def _forms(user: Any) -> Iterator[bytes]:
