@@ -8,8 +8,8 @@ its lists? It depends on how many customers there are, and on which products are
 
 # %%
 # A made-up shop of 8,000 customers and 400 products in ten groups of taste. A tenth of the
-# customers is kept out of every fit: the shop will know them only by what they tell, and the models
-# must find the rest of what they bought.
+# customers is kept out of every fit: the shop will know them only by what they tell, and the
+# models must find the rest of what they bought.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -98,6 +98,6 @@ plot_accuracy_by_popularity(pd.DataFrame(rows), ax=ax)
 plt.show()
 
 # %%
-# What was spent, and what that does not cover, is part of the model.
+# What was spent, and what that does not cover, is part of every model.
 
-model.privacy_report_
+small.privacy_report_

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from scipy.special import gammaln, logsumexp
 
 from ecomrec.privacy import _gdp, _rdp
+from ecomrec.privacy.accountant import PrivacyAccountant
 from ecomrec.privacy.accounting import (
     GaussianEvent,
     GumbelTopKEvent,
     PoissonSampledGaussianEvent,
-    PrivacyAccountant,
     PureDPEvent,
     SetUnionEvent,
     ZCDPEvent,
@@ -152,8 +152,8 @@ def test_a_sample_of_everyone_is_no_sample():
 # ------------------------------------------------------------------ against dp-accounting
 
 
-def oracle(event, delta):
-    """Epsilon of an event as dp-accounting's PLD accountant has it, by its own events."""
+def oracle(event):
+    """Return dp-accounting's PLD accountant, with its own event for ours."""
     dp = pytest.importorskip("dp_accounting", reason="extra privacy")
     pld = pytest.importorskip("dp_accounting.pld", reason="extra privacy")
     theirs = dp.GaussianDpEvent(event.noise_multiplier)
@@ -161,22 +161,25 @@ def oracle(event, delta):
         theirs = dp.PoissonSampledDpEvent(event.sample_rate, theirs)
     accountant = pld.PLDAccountant()
     accountant.compose(dp.SelfComposedDpEvent(theirs, event.count))
-    return accountant.get_epsilon(delta)
+    return accountant
 
 
 @pytest.mark.parametrize("mu", [0.05, 0.25, 1.0, 3.0])
 @pytest.mark.parametrize("count", [1, 7, 100])
-@pytest.mark.parametrize("delta", [1e-3, 1e-6, 1e-9])
-def test_exact_branch_equals_pld(mu, count, delta):
+def test_exact_branch_equals_pld(mu, count):
     event = GaussianEvent(math.sqrt(count) / mu, count)
-    assert epsilon_of([event], delta) == pytest.approx(oracle(event, delta), rel=1e-3, abs=1e-3)
+    exact = oracle(event)
+    for delta in (1e-3, 1e-6, 1e-9):
+        expected = exact.get_epsilon(delta)
+        assert epsilon_of([event], delta) == pytest.approx(expected, rel=1e-3, abs=1e-3)
 
 
 @pytest.mark.parametrize(("noise", "rate", "count"), SAMPLED)
-@pytest.mark.parametrize("delta", [1e-5, 1e-8])
-def test_renyi_branch_is_never_below_pld(noise, rate, count, delta):
+def test_renyi_branch_is_never_below_pld(noise, rate, count):
     event = PoissonSampledGaussianEvent(noise, rate, count)
-    assert epsilon_of([event], delta) >= oracle(event, delta)
+    least = oracle(event)
+    for delta in (1e-3, 1e-5, 1e-8):
+        assert epsilon_of([event], delta) >= least.get_epsilon(delta)
 
 
 # What dp-accounting's RDP accountant gives at delta 1e-5; broken orders matter in the last.

@@ -33,6 +33,7 @@ from ecomrec.privacy import (
 )
 from ecomrec.privacy._releases import Releases
 from ecomrec.privacy.audit._differences import learned_differences
+from ecomrec.privacy.audit._recording import auditable
 from ecomrec.privacy.audit.bounds import lower_rate, upper_rate
 from ecomrec.privacy.audit.membership import auc_bound, judge, tpr_bound
 from ecomrec.privacy.audit.replay import difference, sum_of_squares
@@ -149,6 +150,20 @@ def test_each_bug_is_found_by_its_name(bug, words):
     assert pd.Series(report.problems).str.contains(words).any(), report.problems
 
 
+def test_fits_that_fail_alike_are_told_from_fits_that_pass():
+    report = record_replay(NoisyCounts(bug="error"), SHOP[1:], SHOP[[1, 3]])
+    assert report.ok
+    assert report.error == "ValueError: an even shop"
+    assert str(report) == "Both fits ended with ValueError: an even shop"
+
+
+def test_noise_that_is_not_seeded_is_for_an_audit():
+    assert record_replay(NoisyCounts(noise_source=SystemNoise()), SHOP, SHOP[1:]).ok
+    seeded = auditable(NoisyCounts(noise_source=SystemNoise())).noise_source
+    assert not seeded.secure
+    assert auditable(NoisyCounts(noise_source=SeededNoise(7))).noise_source.seed == 7
+
+
 def test_the_audit_charges_no_ledger_and_changes_no_estimator():
     class Ledger:
         def charge(self, events, *, label):
@@ -178,7 +193,9 @@ def test_statistics_of_different_shapes_are_beyond_any_bound():
 def test_statistics_over_ids_are_compared_by_id():
     one = np.array(["a", "b"]), np.array([5, 1])
     other = np.array(["b", "c"]), np.array([1, 2])
-    assert sorted(difference(one, other).tolist()) == [-2, 0, 5]
+    moved = difference(one, other)
+    assert moved is not None
+    assert sorted(moved.tolist()) == [-2, 0, 5]
 
 
 @given(st.lists(st.integers(-(2**40), 2**40), max_size=20))

@@ -55,7 +55,7 @@ users = st.lists(
 )
 
 
-def laid_out(rows):
+def laid_out(rows) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     indptr = np.cumsum([0] + [len(row) for row in rows]).astype(np.int64)
     flat = [pair for row in rows for pair in sorted(row.items())]
     items = np.array([item for item, _ in flat], dtype=np.int32)

@@ -577,6 +577,7 @@ def test_clones_and_copies_share_the_ledger(ledger):
     assert clone(ledger) is ledger
     assert Model(ledger).get_params(deep=False) == {"ledger": ledger}
     assert clone(model).set_params(ledger=None).ledger is None
+    assert model.set_params(**model.get_params()).ledger is ledger
 
 
 def test_pickles_hold_the_path_only(path):

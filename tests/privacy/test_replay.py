@@ -5,6 +5,7 @@ each statistic may move by its declared bound; whoever was exchanged, nothing el
 """
 
 import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,11 +18,11 @@ from ecomrec import privacy
 from ecomrec._registry import ESTIMATORS
 from ecomrec.privacy import PrivacyLedger, SeededNoise, record_replay
 from ecomrec.privacy._releases import recorded
+from ecomrec.privacy.audit._booking import event_of, same_event, single_events
 from ecomrec.privacy.audit._recording import Record
-from ecomrec.privacy.audit.replay import event_of, same_event, single_events
 
 # Small caps, so that hostile users run into them.
-OPTIONS: dict[str, list[dict]] = {
+OPTIONS: dict[str, list[dict[str, Any]]] = {
     "DPPopularity": [
         {"max_items_per_user": 3},
         {"max_items_per_user": 3, "scaling": "shared", "noise": "discrete_gaussian"},

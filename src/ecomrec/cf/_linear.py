@@ -233,8 +233,8 @@ def usual_regularization(shop: Interactions, diagonal: np.ndarray) -> float:
 
     In units of the squared weight of an entry it grows with the root of an item's users.
     """
-    n_entries, n_items = float(shop.item_counts.sum()), np.count_nonzero(shop.item_counts)
-    return usual_ridge(float(diagonal.sum()), n_entries, n_items)
+    n_entries, n_items = float(shop.item_counts.sum()), int(np.count_nonzero(shop.item_counts))
+    return usual_ridge(float(diagonal.sum()), n_entries, int(n_items))
 
 
 def usual_ridge(total: float, n_entries: float, n_items: float) -> float:

@@ -36,7 +36,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "PartitionSelector": "set_union",
         "Passphrase": "providers",
         "PoissonSampledGaussianEvent": "accounting",
-        "PrivacyAccountant": "accounting",
+        "PrivacyAccountant": "accountant",
         "PrivacyLedger": "ledger",
         "PrivacyReport": "report",
         "Pseudonymizer": "pseudonyms",

@@ -76,4 +76,6 @@ def _coded(catalog: Any, name: str) -> sp.csr_array:
         share = np.repeat([1 / max(len(row), 1) ** 0.5 for row in labels], np.diff(at))
         found = sp.csr_array((share, flat, at), shape=(n, max(len(number), 1)))
     size = float(np.sqrt(found.power(2).sum() / n))
-    return found / size if size > 0 else found
+    if size > 0:
+        found.data = found.data / size
+    return found

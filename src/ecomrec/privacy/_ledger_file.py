@@ -55,6 +55,11 @@ class Content(NamedTuple):
     end: int = 0
     gap: bytes = b""
 
+    @property
+    def events(self) -> tuple[PrivacyEvent, ...]:
+        """The events of all charges."""
+        return tuple(event for entry in self.entries for event in entry.events)
+
 
 @contextmanager
 def opened(path: str, flags: int) -> Iterator[int]:

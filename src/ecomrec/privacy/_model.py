@@ -15,7 +15,7 @@ from sklearn.utils.metaestimators import available_if
 
 from ecomrec._lazy import computed_once
 from ecomrec._ranking import ndcg
-from ecomrec._validation import Rule, choice
+from ecomrec._validation import Rule, choice, integer
 from ecomrec.base import BaseRecommender, SideTables, State, Unknown
 from ecomrec.data.ids import IdMap, encode_ids
 from ecomrec.data.interactions import Interactions
@@ -41,9 +41,8 @@ _ENOUGH = 80.0
 
 def _number(low: float, high: float, words: str, bad: tuple[Any, ...]) -> Rule:
     def accepts(value: Any) -> bool:
-        return (
-            isinstance(value, numbers.Real) and not isinstance(value, bool) and low < value <= high
-        )
+        real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+        return real and low < float(value) <= high
 
     return Rule(words, accepts, bad)
 
@@ -88,11 +87,7 @@ class PrivateRecommender(BaseRecommender):
             0.0, math.inf, "a number above 0, or inf", (0, -1, math.nan, "1", True)
         ),
         "delta": _number(0.0, 0.5, "a number above 0 and at most 0.5", (0, 1, math.nan, "1")),
-        "max_items_per_user": Rule(
-            "a positive integer",
-            lambda v: isinstance(v, numbers.Integral) and not isinstance(v, bool) and v >= 1,
-            (0, 1.5, "3", None),
-        ),
+        "max_items_per_user": integer(1),
         "vocabulary": choice("public", "dp"),
         "noise": choice("rounded_gaussian", "discrete_gaussian"),
         "ledger": Rule(
@@ -109,6 +104,7 @@ class PrivateRecommender(BaseRecommender):
     _advises: ClassVar[bool] = True
     epsilon: float
     delta: float
+    max_items_per_user: int
     vocabulary: str
     noise: str
     ledger: PrivacyLedger | None
@@ -134,7 +130,7 @@ class PrivateRecommender(BaseRecommender):
 
     def _bounder(self) -> ContributionBounder | None:
         """How the rows of a user are bounded before `_learn` gets them."""
-        return ContributionBounder(self.max_items_per_user)  # type: ignore[attr-defined]
+        return ContributionBounder(self.max_items_per_user)
 
     def _check_before(self, n_items: int) -> None:
         """Refuse what cannot be fitted, by the number of items, before anything is booked."""
@@ -259,7 +255,7 @@ class PrivateRecommender(BaseRecommender):
         self, ids: IdMap, rows: PrivateRows, releases: Releases
     ) -> tuple[IdMap, PrivateRows]:
         """Release which items enough users have, and keep the rows of these."""
-        most = int(self.max_items_per_user)  # type: ignore[attr-defined]
+        most = int(self.max_items_per_user)
         bounded = ContributionBounder(most)(rows, key=releases.key, names=_names(ids))
         weights = np.zeros(len(ids), dtype=np.int64)
         np.add.at(weights, bounded.items, bounded.integer_rows(_GRID))
@@ -323,8 +319,12 @@ class PrivateRecommender(BaseRecommender):
             Items per row.
         history : list of sequences of item ids, or table
             What each visitor did, kept by the caller.
-        candidates, exclude, exclude_seen, unknown
+        candidates, exclude : list of ids, or list of lists, optional
             As in every recommender.
+        exclude_seen : bool
+            Leave out what is in the history.
+        unknown : {"raise", "skip"}
+            What happens to histories without any known item: an error, or an empty row.
 
         Returns
         -------

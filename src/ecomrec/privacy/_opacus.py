@@ -152,9 +152,9 @@ _user_loss.reduction = "mean"  # type: ignore[attr-defined]  # Opacus reads and 
 def _optimizer_type() -> Any:
     """The optimizer of Opacus, with noise drawn by `release` on an integer grid."""
     torch = require("torch", _EXTRA)
-    optimizers = require("opacus.optimizers", _EXTRA)
+    base: Any = require("opacus.optimizers", _EXTRA).DPOptimizerFastGradientClipping
 
-    class GridNoiseOptimizer(optimizers.DPOptimizerFastGradientClipping):
+    class GridNoiseOptimizer(base):
         def add_noise(self) -> None:
             """Replace sums of clipped gradients by what is released of them."""
             sums = [parameter.summed_grad.numpy().ravel() for parameter in self.params]

@@ -68,7 +68,8 @@ def _rdp(event: PrivacyEvent) -> np.ndarray:
     if isinstance(event, PureDPEvent):
         return _pure(event.epsilon)
     if isinstance(event, ZCDPEvent):
-        return event.rho * ORDERS
+        concentrated: np.ndarray = event.rho * ORDERS
+        return concentrated
     if isinstance(event, GumbelTopKEvent):
         one = 1.0 / event.scale
         return event.k * np.minimum(_pure(one), ORDERS * (one * one / 8.0))
@@ -77,7 +78,8 @@ def _rdp(event: PrivacyEvent) -> np.ndarray:
 
 def _gaussian(noise_multiplier: float) -> np.ndarray:
     one = 1.0 / noise_multiplier
-    return ORDERS * (0.5 * one * one)
+    rdp: np.ndarray = ORDERS * (0.5 * one * one)
+    return rdp
 
 
 def _pure(epsilon: float) -> np.ndarray:
@@ -92,7 +94,8 @@ def _pure(epsilon: float) -> np.ndarray:
         + _log_sinh(_LESS_ONE * epsilon / 2.0)
         - (np.logaddexp(epsilon / 2.0, -epsilon / 2.0) - math.log(2.0))
     )
-    return np.minimum(epsilon, np.logaddexp(0.0, log_excess) / _LESS_ONE)
+    rdp: np.ndarray = np.minimum(epsilon, np.logaddexp(0.0, log_excess) / _LESS_ONE)
+    return rdp
 
 
 def _log_sinh(x: np.ndarray) -> np.ndarray:

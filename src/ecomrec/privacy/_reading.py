@@ -54,8 +54,8 @@ def read_private(
             )
         catalog = _catalogue(items)
     if isinstance(X, Interactions):
-        indptr, (codes, values, *rest) = X.by_user.to_csr()
-        users = np.repeat(np.arange(X.n_users, dtype=np.int32), np.diff(indptr))
+        at, (codes, values, *rest) = X.by_user.to_csr()
+        users = np.repeat(np.arange(X.n_users, dtype=np.int32), np.diff(at))
         times = rest[0] if X.timed and timed else None
         ids, kind, n_users = X.items.ids, X.items.kind, X.n_users
     else:
@@ -85,11 +85,12 @@ def read_private(
         )
     places = catalog.rows(ids)[codes] if len(ids) else np.empty(0, dtype=np.int64)
     known = places >= 0
-    indptr, columns = merged_by_user(
+    offsets, merged = merged_by_user(
         users[known], n_users, places[known].astype(np.int32), values[known].astype(np.float64),
         None if times is None else times[known], None, "weight", 1,
     )  # fmt: skip
-    return catalog, _evidence(indptr, columns[0], columns[1], columns[2] if timed else None)
+    newest = merged[2] if timed else None
+    return catalog, _evidence(offsets, merged[0], merged[1], newest)
 
 
 def _catalogue(items: Any) -> IdMap:
@@ -114,11 +115,11 @@ def _coded(column: Any, name: str) -> tuple[np.ndarray, np.ndarray, str]:
 
 def _usable(matrix: Any) -> Any:
     """A matrix in which what is not a finite number of at least 0 says nothing."""
-    if sp.issparse(matrix):
-        if matrix.dtype.kind not in "iufb":
+    if hasattr(matrix, "tocsr"):
+        if np.dtype(matrix.dtype).kind not in "iufb":
             return matrix
         # Entries of one cell add up first, so that each user's sum is made alone.
-        csr = sp.csr_array(matrix.astype(np.float64))
+        csr = sp.csr_array(matrix, dtype=np.float64, copy=True)
         csr.sum_duplicates()
         csr.data = _clean(csr.data)
         return csr

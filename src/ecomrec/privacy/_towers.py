@@ -81,7 +81,8 @@ def item_vectors(
     )
     # It wants an event: nobody's, and nothing is learned from it.
     encoder.fit(pd.DataFrame({"user_id": [0], "item_id": [catalog.ids[0]]}), items=items)
-    vectors = encoder.item_factors_[IdMap(encoder.item_ids_, catalog.kind).rows(catalog.ids)]
+    rows = IdMap(encoder.item_ids_, catalog.kind).rows(catalog.ids)
+    vectors: np.ndarray = encoder.item_factors_[rows]
     if vectors.shape[1] <= n_factors:
         return vectors
     wide = vectors.astype(np.float64)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import numbers
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Self
+from typing import Any
 
 from ecomrec.privacy import _gdp, _oracles, _rdp
 from ecomrec.privacy.events import (
@@ -26,12 +26,12 @@ __all__ = [
     "GaussianEvent",
     "GumbelTopKEvent",
     "PoissonSampledGaussianEvent",
-    "PrivacyAccountant",
     "PrivacyEvent",
     "PureDPEvent",
     "SetUnionEvent",
     "ZCDPEvent",
     "calibrate_noise",
+    "check_accountant",
     "check_delta",
     "check_epsilon",
     "delta_of",
@@ -101,7 +101,7 @@ def epsilon_of(events: Iterable[PrivacyEvent], delta: float, *, accountant: str 
     """
     found = check_events(events)
     delta = check_delta(delta)
-    _check_accountant(accountant)
+    check_accountant(accountant)
     lost = _lost_delta(found)
     if not found:
         return 0.0
@@ -158,7 +158,7 @@ def delta_of(events: Iterable[PrivacyEvent], epsilon: float, *, accountant: str 
     """
     found = check_events(events)
     epsilon = check_epsilon(epsilon)
-    _check_accountant(accountant)
+    check_accountant(accountant)
     if accountant.startswith("opacus"):
         raise ValueError(f"{accountant!r} gives no delta; take 'auto', 'gdp', 'rdp' or 'pld'.")
     lost = _lost_delta(found)
@@ -330,93 +330,6 @@ def calibrate_noise(
     return high * (1.0 + 1e-12)
 
 
-class PrivacyAccountant:
-    """Adds up releases that no ledger keeps: for plans, and for mechanisms of your own.
-
-    A `PrivacyLedger` is the one that survives the process and refuses to overspend.
-
-    Parameters
-    ----------
-    accountant : str
-        As in `epsilon_of`.
-
-    Attributes
-    ----------
-    events : tuple of PrivacyEvent
-        What was composed so far.
-
-    Raises
-    ------
-    ValueError
-        If the accountant is unknown.
-
-    Examples
-    --------
-    >>> from ecomrec.privacy import GaussianEvent, PrivacyAccountant
-    >>> books = PrivacyAccountant()
-    >>> books = books.compose([GaussianEvent(8.0)]).compose([GaussianEvent(8.0)])
-    >>> round(books.epsilon(1e-6), 3)
-    0.731
-    """
-
-    def __init__(self, accountant: str = "auto") -> None:
-        _check_accountant(accountant)
-        self.accountant = accountant
-        self.events: tuple[PrivacyEvent, ...] = ()
-
-    def compose(self, events: Iterable[PrivacyEvent]) -> Self:
-        """Count more releases.
-
-        Parameters
-        ----------
-        events : iterable of PrivacyEvent
-            What was released, or is planned.
-
-        Returns
-        -------
-        PrivacyAccountant
-            This one.
-
-        Raises
-        ------
-        TypeError
-            If an event is not known; nothing is counted then.
-        """
-        self.events += check_events(events)
-        return self
-
-    def epsilon(self, delta: float) -> float:
-        """Return the epsilon of all that was composed.
-
-        Parameters
-        ----------
-        delta : float
-            From 0 to below 1.
-
-        Returns
-        -------
-        float
-        """
-        return epsilon_of(self.events, delta, accountant=self.accountant)
-
-    def delta(self, epsilon: float) -> float:
-        """Return the delta of all that was composed.
-
-        Parameters
-        ----------
-        epsilon : float
-            At least 0.
-
-        Returns
-        -------
-        float
-        """
-        return delta_of(self.events, epsilon, accountant=self.accountant)
-
-    def __repr__(self) -> str:
-        return f"PrivacyAccountant({self.accountant!r}): {len(self.events)} events"
-
-
 def check_epsilon(epsilon: Any, *, positive: bool = False) -> float:
     """Return an epsilon as a float, or say what it must be."""
     if not _is_number(epsilon) or not epsilon >= 0.0 or (positive and epsilon == 0.0):
@@ -432,7 +345,8 @@ def check_delta(delta: Any) -> float:
     return float(delta)
 
 
-def _check_accountant(accountant: Any) -> None:
+def check_accountant(accountant: Any) -> None:
+    """Refuse a name that is no accountant's."""
     if accountant not in ACCOUNTANTS:
         raise ValueError(f"accountant must be one of {ACCOUNTANTS}; got {accountant!r}.")
 

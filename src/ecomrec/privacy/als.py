@@ -136,8 +136,17 @@ class DPALS(PrivateRecommender):
         of the budget releases it.
     random_state : int, Generator, RandomState or None
         Of the public vectors at the start. It never drives noise.
-    vocabulary, noise, ledger, noise_source, tuning
-        As in `DPEASE`.
+    vocabulary : {"public", "dp"}
+        The catalogue is public, given as `items` to `fit`; or the items that occur are private,
+        and a fifth of the budget releases those that enough users have.
+    noise : {"rounded_gaussian", "discrete_gaussian"}
+        As in `DPPopularity`.
+    ledger : PrivacyLedger or None
+        Charged for each fit before noise is drawn; an exceeded budget is refused.
+    noise_source : SystemNoise, SeededNoise or None
+        None: the operating system. A seeded source is for tests, and marks the report.
+    tuning : {"refused", "accounted"}
+        Whether searches and cross-validations may fit it, charging the ledger every time.
     n_jobs : int or None
         Threads, as in joblib. What users contribute does not depend on it.
 
@@ -161,7 +170,7 @@ class DPALS(PrivateRecommender):
 
     See Also
     --------
-    DPEASE : Better on catalogues of a few thousand items; memory grows with their square.
+    DPEASE : One release, nothing to choose; memory grows with the square of the items.
     DPPopularity : One list for everybody, for small shops.
 
     Notes
@@ -423,7 +432,7 @@ class DPALS(PrivateRecommender):
 
     def _score(self, state: State, query: Query) -> np.ndarray:
         vectors = self._vectors(state, query.profiles)
-        block = (vectors @ state.learned.item_factors.T).astype(np.float32)
+        block: np.ndarray = (vectors @ state.learned.item_factors.T).astype(np.float32)
         block[~vectors.any(axis=1)] = np.nan
         return block
 

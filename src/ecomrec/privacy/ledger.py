@@ -203,8 +203,8 @@ class PrivacyLedger:
         -------
         float
         """
-        budget, entries = self._read()[:2]
-        return _total(budget, entries)
+        content = self._read()
+        return _total(content.budget, content.events)
 
     def remaining(self) -> float:
         """Return the epsilon of the largest Gaussian release that the budget still allows.
@@ -217,9 +217,9 @@ class PrivacyLedger:
         float
             0 if nothing fits.
         """
-        budget, entries = self._read()[:2]
-        events = _events(entries)
-        if _total(budget, entries) >= budget.epsilon:
+        content = self._read()
+        budget, events = content.budget, content.events
+        if _total(budget, events) >= budget.epsilon:
             return 0.0
         try:
             noise = calibrate_noise(
@@ -281,7 +281,7 @@ class PrivacyLedger:
         -------
         tuple of PrivacyEvent
         """
-        return _events(self.entries)
+        return self._read().events
 
     def to_frame(self) -> pd.DataFrame:
         """Return the charges as a table.
@@ -294,13 +294,18 @@ class PrivacyLedger:
         """
         import pandas as pd
 
-        budget, entries = self._read()[:2]
+        content = self._read()
+        entries = content.entries
+        spent = [
+            _total(content.budget, content._replace(entries=entries[: n + 1]).events)
+            for n in range(len(entries))
+        ]
         table = pd.DataFrame(
             {
                 "time": [entry.time for entry in entries],
                 "label": [entry.label for entry in entries],
                 "events": ["; ".join(map(repr, entry.events)) for entry in entries],
-                "epsilon": [_total(budget, entries[: n + 1]) for n in range(len(entries))],
+                "epsilon": spent,
             }
         )
         return table.astype({"time": "datetime64[us, UTC]", "epsilon": "float64"})
@@ -315,13 +320,13 @@ class PrivacyLedger:
         Parameters
         ----------
         deep : bool
-            Of no effect.
+            True gives nothing, so that models do not offer the path as a parameter of theirs.
 
         Returns
         -------
         dict
         """
-        return {"path": self.path}
+        return {} if deep else {"path": self.path}
 
     def __sklearn_clone__(self) -> Self:
         return self
@@ -357,10 +362,9 @@ class PrivacyLedger:
     def _total_with(self, events: tuple[PrivacyEvent, ...], content: Content, label: str) -> float:
         """Return what would be spent with more events, if that is within the budget."""
         budget = content.budget
-        before = _events(content.entries)
-        total = epsilon_of((*before, *events), budget.delta, accountant=budget.accountant)
+        total = _total(budget, (*content.events, *events))
         if not total <= budget.epsilon:
-            spent = epsilon_of(before, budget.delta, accountant=budget.accountant)
+            spent = _total(budget, content.events)
             raise BudgetExceededError(
                 f"{label!r} would spend epsilon {total:.4g} of the {budget.epsilon:g} that "
                 f"{self.path or 'the ledger'} allows at delta {budget.delta:g}, of which "
@@ -404,9 +408,5 @@ class PrivacyLedger:
                 )
 
 
-def _events(entries: tuple[LedgerEntry, ...]) -> tuple[PrivacyEvent, ...]:
-    return tuple(event for entry in entries for event in entry.events)
-
-
-def _total(budget: Budget, entries: tuple[LedgerEntry, ...]) -> float:
-    return epsilon_of(_events(entries), budget.delta, accountant=budget.accountant)
+def _total(budget: Budget, events: tuple[PrivacyEvent, ...]) -> float:
+    return epsilon_of(events, budget.delta, accountant=budget.accountant)

@@ -202,7 +202,7 @@ class DPMetrics(BaseEstimator):
         history : table, optional
             What these users did before; what is in it is not counted as found again. None: a
             share of each user's items is hidden, the newest if there are times, and the model is
-            told the rest; users with one item do not count.
+            told the rest; users with one item do not count. It is told items, not weights.
 
         Returns
         -------

@@ -209,7 +209,11 @@ class DPTopK(_SameForAll):
         As in `DPPopularity`.
     noise : {"rounded_gaussian", "discrete_gaussian"}
         Of the vocabulary; the order has Gumbel noise.
-    ledger, noise_source, tuning
+    ledger : PrivacyLedger or None
+        As in `DPPopularity`.
+    noise_source : SystemNoise, SeededNoise or None
+        As in `DPPopularity`.
+    tuning : {"refused", "accounted"}
         As in `DPPopularity`.
 
     Attributes

@@ -31,7 +31,28 @@ class KeyProvider(Protocol):
     Any object with these two methods will do: a dozen lines make one of a key management
     service. Every file has a data key of its own; the provider wraps that and nothing else, so
     its own key never leaves it.
+
+    Examples
+    --------
+    A service that keeps the data keys itself:
+
+    >>> from ecomrec.exceptions import DecryptionError
+    >>> class Vault:
+    ...     def __init__(self):
+    ...         self.kept = {}
+    ...     def wrap(self, data_key, context):
+    ...         self.kept[context] = data_key
+    ...         return "vault", context
+    ...     def unwrap(self, key_id, wrapped, context):
+    ...         if key_id != "vault" or wrapped != context or context not in self.kept:
+    ...             raise DecryptionError("the vault has no such key.")
+    ...         return self.kept[context]
+    >>> vault = Vault()
+    >>> vault.unwrap(*vault.wrap(bytes(32), b"context"), b"context") == bytes(32)
+    True
     """
+
+    def __init__(self) -> None: ...
 
     def wrap(self, data_key: bytes, context: bytes) -> tuple[str, bytes]:
         """Return the name of the key used, and the wrapped data key.

@@ -113,7 +113,11 @@ class DPTwoTower(PrivateRecommender):
     random_state : int, Generator, RandomState or None
         Seed of what is public: the analysis of the texts, which items are hidden when. It never
         drives noise or the draw of users.
-    ledger, noise_source, tuning
+    ledger : PrivacyLedger or None
+        As in `DPPopularity`.
+    noise_source : SystemNoise, SeededNoise or None
+        As in `DPPopularity`.
+    tuning : {"refused", "accounted"}
         As in `DPPopularity`.
 
     Attributes
@@ -370,8 +374,9 @@ class DPTwoTower(PrivateRecommender):
             count = np.array([rows.n_users * _GRID], dtype=np.int64)
             n_users = max(1, round(int(releases.gaussian("n_users", count, _GRID)[0]) / _GRID))
         expected, rate = self.sample_rate * n_users, self.learning_rate
-        if releases.events:
-            rate = min(rate, _PACE * expected / releases.events[-1].noise_multiplier)
+        steps = releases.events[-1] if releases.events else None
+        if isinstance(steps, (GaussianEvent, PoissonSampledGaussianEvent)):
+            rate = min(rate, _PACE * expected / steps.noise_multiplier)
         return _opacus.Schedule(self.max_iter, self.sample_rate, expected, self.clip_norm, rate)
 
     def _also_not_covered(self) -> tuple[str, ...]:

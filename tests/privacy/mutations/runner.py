@@ -20,6 +20,7 @@ import textwrap
 import tomllib
 from functools import reduce
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -60,14 +61,18 @@ def run(tests):
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
         pytest.main([*options, f"--rootdir={REPO}", "-c", str(REPO / "pyproject.toml"), *nodes],
                     plugins=[results])  # fmt: skip
-    return {"passed": results.passed, "failed": results.failed, "output": said.getvalue()[:3000] + said.getvalue()[-2000:]}
+    return {
+        "passed": results.passed,
+        "failed": results.failed,
+        "output": said.getvalue()[:3000] + said.getvalue()[-2000:],
+    }
 
 
 def apply(module, function, replace):
     """Replace text in the source of a function, wherever it is already in use."""
-    home = importlib.import_module(module)
+    target: Any = importlib.import_module(module)
     try:
-        target = reduce(getattr, function.split("."), home)
+        target = reduce(getattr, function.split("."), target)
     except AttributeError:
         raise MutationError(f"there is no {module}.{function}") from None
     target = target.fget if isinstance(target, property) else target
@@ -98,7 +103,7 @@ def _compiled(source, plain):
     if plain.__code__.co_freevars:
         names = plain.__code__.co_freevars
         text = f"def _around({', '.join(names)}):\n    pass\n    return {made}\n"
-        outer = ast.parse(text).body[0]
+        outer: Any = ast.parse(text).body[0]
         outer.body[0] = node
         tree.body, made = [outer], "_around"
         ast.fix_missing_locations(tree)

@@ -73,9 +73,7 @@ def _differences(one: Any, other: Any, path: str, seen: Seen) -> Iterator[str]:
         if one != other:
             yield path
     elif sp.issparse(one):
-        pairs = zip(*((m.tocoo().row, m.tocoo().col, m.tocoo().data) for m in (one, other)),
-                    strict=True)  # fmt: skip
-        if one.shape != other.shape or not all(_same_arrays(a, b) for a, b in pairs):
+        if not _same_sparse(one, other):
             yield path
     elif isinstance(one, IdMap):
         if one.kind != other.kind or not _same_arrays(one.ids, other.ids) or _more(one, other):
@@ -131,6 +129,12 @@ def _is_data(value: Any) -> bool:
 def _more(*maps: IdMap) -> bool:
     """Whether an id map holds ids that are none of its own, in the table that it looks them up."""
     return any(m._table is not None and len(m._table) != len(m.ids) for m in maps)
+
+
+def _same_sparse(one: Any, other: Any) -> bool:
+    pairs = zip(one.tocoo().coords, other.tocoo().coords, strict=True)
+    same_places = one.shape == other.shape and all(_same_arrays(a, b) for a, b in pairs)
+    return same_places and _same_arrays(one.tocoo().data, other.tocoo().data)
 
 
 def _same_arrays(one: np.ndarray, other: np.ndarray) -> bool:

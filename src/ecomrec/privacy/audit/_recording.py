@@ -112,8 +112,7 @@ def auditable(estimator: Any, noise: Any = None) -> Any:
     """Return an unfitted copy that charges no ledger and repeats itself.
 
     Parameters of the name `ledger` become None, at any depth. `random_state` is set to 0 where it
-    is None; `noise_source` to `noise`, or where it is None and there is no `noise`, to a seeded
-    source.
+    is None; `noise_source` to `noise`, or without that to a seeded source where it is none.
     """
     model = clone(estimator)
     changes: dict[str, Any] = {}
@@ -123,7 +122,9 @@ def auditable(estimator: Any, noise: Any = None) -> Any:
             changes[name] = None
         elif last == _SEED and value is None:
             changes[name] = 0
-        elif last == _NOISE and (value is None or noise is not None):
+        elif last == _NOISE and (
+            noise is not None or value is None or getattr(value, "secure", False)
+        ):
             changes[name] = SeededNoise(0) if noise is None else noise
     return model.set_params(**changes)
 

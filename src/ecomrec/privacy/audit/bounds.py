@@ -25,6 +25,13 @@ class EmpiricalMu:
     confidence : float
     n_scores : int
         How many scores were judged: half of those given.
+
+    Examples
+    --------
+    >>> from ecomrec.privacy import empirical_mu
+    >>> bound = empirical_mu([5.0] * 200, [1.0] * 200)
+    >>> bound.threshold, bound.n_scores, round(bound.mu, 1)
+    (5.0, 200, 3.6)
     """
 
     mu: float
@@ -63,8 +70,9 @@ def empirical_mu(
     Notes
     -----
     A private fit that claims `mu` gets a larger bound with probability at most
-    ``1 - confidence``. With 1,000 fits a side halved noise at mu 1 is always found, noise that is
-    a tenth too small never: a bound below the claim proves nothing. The method is that of [1]_.
+    ``1 - confidence``. With 1,000 fits a side noise that is half of what it should be is always
+    found at mu 1, and noise that lacks a tenth hardly ever: a bound below the claim is no proof.
+    The method is that of [1]_.
 
     References
     ----------

@@ -112,7 +112,7 @@ def _log_ratio(here: Call, there: Call, output: Any) -> float:
             _log_chance(np.asarray(call.value) / scale, output) for call in (here, there)
         )
         return one - other
-    if "sigma" not in params or isinstance(here.value, tuple):
+    if "sigma" not in params or "sample_rate" in params or isinstance(here.value, tuple):
         raise ValueError(f"{here.name}: releases of this kind have no likelihood ratio here.")
     sigma = _noisy(here.name, params["sigma"])
     moved = np.asarray(here.value - there.value, dtype=np.float64).ravel()

@@ -64,6 +64,15 @@ class MembershipReport:
         (epsilon, delta) implies. 1 if the model is not private.
     tpr_bounds : tuple of float
         The same for the share of members found, at each of `fprs`.
+
+    Examples
+    --------
+    >>> from ecomrec.cf import Popularity
+    >>> from ecomrec.privacy import membership_inference_report
+    >>> model = Popularity().fit([[1, 1, 0], [0, 1, 1], [1, 0, 0]])
+    >>> report = membership_inference_report(model, [[0, 1], [0]], [[2], [1]], attacks=["score"])
+    >>> report.to_frame()["measure"].tolist()
+    ['AUC', 'TPR at FPR 0.01', 'TPR at FPR 0.1']
     """
 
     attacks: tuple[AttackResult, ...]
@@ -152,9 +161,9 @@ def membership_inference_report(
     >>> from ecomrec.datasets import make_shop
     >>> from ecomrec.cf import EASE
     >>> from ecomrec.privacy import membership_inference_report
-    >>> events = make_shop(200, 60, random_state=0).events
+    >>> events = make_shop(600, 200, random_state=0).events
     >>> inside = events["user_id"] % 2 == 0
-    >>> report = membership_inference_report(EASE(1.0), events[inside], events[~inside])
+    >>> report = membership_inference_report(EASE(0.1), events[inside], events[~inside])
     >>> score, by_list = report.attacks
     >>> bool(score.auc > 0.6), report.auc_bound
     (True, 1.0)
@@ -228,7 +237,7 @@ def auc_bound(report: Any) -> float:
     # The area above f(a) = max(0, 1 - delta - e^eps a, e^-eps (1 - delta - a)), in closed form:
     # the two lines cross where both errors are (1 - delta) / (1 + e^eps).
     rate = (1.0 - report.delta) / (1.0 + math.exp(report.epsilon))
-    return 1.0 - rate * (1.0 - report.delta)
+    return float(1.0 - rate * (1.0 - report.delta))
 
 
 def tpr_bound(report: Any, fpr: float) -> float:

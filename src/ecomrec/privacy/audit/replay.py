@@ -2,34 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
 import numpy as np
 
-from ecomrec.privacy.accounting import (
-    GaussianEvent,
-    GumbelTopKEvent,
-    PoissonSampledGaussianEvent,
-    PrivacyEvent,
-    PureDPEvent,
-    SetUnionEvent,
-    ZCDPEvent,
-)
+from ecomrec.privacy.audit._booking import norm_of, unbooked
 from ecomrec.privacy.audit._differences import learned_differences
 from ecomrec.privacy.audit._recording import Call, Record, Replay, Run, watch
-
-# Norms in which the sensitivity of a mechanism is meant; that of all others is Euclidean.
-_NORMS = {
-    "discrete_laplace": "l1",
-    "exponential": "linf",
-    "gumbel": "linf",
-    "permute_and_flip": "linf",
-}
 
 
 @dataclass(frozen=True)
@@ -49,6 +32,13 @@ class ReleaseCheck:
         The same without rounding: the square of the distance for "l2", else the distance.
     within : bool
         Whether the distance is at most the bound, in exact integers.
+
+    Examples
+    --------
+    >>> from ecomrec.privacy import DPTopK, record_replay
+    >>> matrix = [[1, 0, 1], [1, 1, 0], [0, 1, 1]]
+    >>> record_replay(DPTopK(size=2), matrix, matrix[1:]).releases[0]
+    ReleaseCheck(name='order', norm='linf', bound=1, distance=1.0, power=1, within=True)
     """
 
     name: str
@@ -89,6 +79,15 @@ class ReplayReport:
         All of the above in sentences; empty if nothing was found.
     ok : bool
         Nothing was found.
+
+    Examples
+    --------
+    >>> from ecomrec.cf import Popularity
+    >>> from ecomrec.privacy import record_replay
+    >>> matrix = [[1, 0, 1], [1, 1, 0], [0, 1, 1]]
+    >>> report = record_replay(Popularity(), matrix, matrix[1:])
+    >>> report.ok, report.same_control_flow, "popularity_" in report.changed_attributes
+    (False, True, True)
     """
 
     releases: tuple[ReleaseCheck, ...]
@@ -159,7 +158,7 @@ def record_replay(
     ----------
     estimator : estimator
         Copies of it are fitted. They charge no ledger; a `random_state` of None is set to 0, and
-        so is the seed of a missing `noise_source`.
+        a `noise_source` that is not seeded is.
     data, neighbour : table, Interactions, or matrix
         What `fit` takes. They differ by one user, if sensitivities are to mean something; any two
         may be compared in everything else.
@@ -226,7 +225,7 @@ def _changed_flow(one: Run, other: Run) -> Iterator[str]:
 def _changed_parameters(one: Call, other: Call) -> Iterator[str]:
     for key in one.params | other.params:
         mine, theirs = one.params.get(key), other.params.get(key)
-        if type(mine) is not type(theirs) or not np.array_equal(mine, theirs):
+        if type(mine) is not type(theirs) or mine != theirs:
             yield f"{one.name}.{key} is {mine!r}, and {theirs!r} in the replay"
 
 
@@ -254,11 +253,6 @@ def check_release(one: Call, other: Call) -> ReleaseCheck:
     # Top-k noise is made for counts that one user moves in one direction only.
     one_way = one.params["mechanism"] != "gumbel" or not ((moved > 0).any() and (moved < 0).any())
     return ReleaseCheck(one.name, norm, bound, float(power), power, power <= bound and one_way)
-
-
-def norm_of(params: Mapping[str, Any]) -> tuple[str, float]:
-    """Return the norm that a mechanism's noise is made for, and the bound in it."""
-    return _NORMS.get(params["mechanism"], "l2"), params.get("bound", 1)
 
 
 def difference(one: Any, other: Any) -> np.ndarray | None:
@@ -291,65 +285,3 @@ def sum_of_squares(values: np.ndarray) -> int:
 
 def _hashed(ids: Any) -> list[Any]:
     return ids.tolist() if isinstance(ids, np.ndarray) else list(ids)
-
-
-# ---------------------------------------------------------------------- what was booked
-
-
-def unbooked(run: Run) -> list[str]:
-    """Return where the releases of a fit and the events of its report are not the same."""
-    report = getattr(run.model, "privacy_report_", None)
-    if report is None:
-        return []
-    made = [event_of(call.params) for call in run.calls]
-    left = [event for event in made if event is not None]
-    found: list[str] = []
-    for event in single_events(report.events):
-        same = [place for place, other in enumerate(left) if same_event(event, other)]
-        if same:
-            left.pop(same[0])
-        else:
-            found.append(f"{event} was booked and not released")
-    if report.private:
-        exact = [c.name for c, event in zip(run.calls, made, strict=True) if event is None]
-        found += [f"{name} was released without noise" for name in exact]
-    return found + [f"{event} was released and not booked" for event in left]
-
-
-def event_of(params: Mapping[str, Any]) -> PrivacyEvent | None:
-    """Return the event that a mechanism's parameters amount to; None without noise."""
-    mechanism, bound = params["mechanism"], params.get("bound", 1)
-    if not params.get("sigma", params.get("scale")):
-        return None
-    if mechanism == "gumbel":
-        return GumbelTopKEvent(params["scale"], params["k"])
-    if mechanism == "set_union":
-        return SetUnionEvent(params["sigma"] / bound, params["delta"])
-    if mechanism in _NORMS:
-        ways = 2 if params.get("monotone") is False else 1
-        return PureDPEvent(ways * bound / params["scale"])
-    if "sample_rate" in params:
-        return PoissonSampledGaussianEvent(params["sigma"] / bound, params["sample_rate"])
-    return GaussianEvent(params["sigma"] / bound)
-
-
-def single_events(events: Sequence[PrivacyEvent]) -> list[PrivacyEvent]:
-    """Return events with a count as so many."""
-    return [event for event in events for _ in range(event.count)]
-
-
-def same_event(booked: PrivacyEvent, made: PrivacyEvent) -> bool:
-    """Whether a booked event covers one that was made: the same, up to rounding."""
-    if isinstance(booked, GumbelTopKEvent) and isinstance(made, GumbelTopKEvent):
-        # A vocabulary may hold fewer items than the list that was booked.
-        return made.k <= booked.k and math.isclose(made.scale, booked.scale, rel_tol=1e-9)
-    (kind, mine), (other_kind, theirs) = _claims(booked), _claims(made)
-    return kind == other_kind and np.allclose(mine, theirs, rtol=1e-9, atol=0)
-
-
-def _claims(event: PrivacyEvent) -> tuple[str, list[float]]:
-    """What an event says, beside how often: discrete Gaussian noise is booked by its rho."""
-    if isinstance(event, ZCDPEvent):
-        return "GaussianEvent", [1 / math.sqrt(2 * event.rho)]
-    fields = dataclasses.asdict(event)
-    return type(event).__name__, [float(v) for n, v in fields.items() if n != "count"]

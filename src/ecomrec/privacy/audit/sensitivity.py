@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -36,6 +36,14 @@ class SensitivityReport:
         The full comparison for each user in which anything was found.
     ok : bool
         Nothing was found for anybody.
+
+    Examples
+    --------
+    >>> from ecomrec.privacy import DPTopK, sensitivity_report
+    >>> print(sensitivity_report(DPTopK(size=2), [[1, 0, 1], [1, 1, 0], [0, 1, 1]]))
+    release norm  bound  largest  n_beyond
+      order linf      1      1.0         0
+    3 users: nothing was found.
     """
 
     largest: tuple[ReleaseCheck, ...]
@@ -124,42 +132,35 @@ def sensitivity_report(
 def user_ids(data: Any) -> list[Any]:
     """Return the ids of the users in what `fit` takes."""
     if isinstance(data, Interactions):
-        return data.user_ids.tolist()
+        return list(data.user_ids.tolist())
     if is_table(data):
-        return encode_ids(_user_column(data), USER)[1].tolist()
+        return list(_coded_users(data)[1])
     return list(range(np.shape(data)[0]))
 
 
 def without_user(data: Any, user: Any) -> Any:
     """Return what `fit` takes with everything of one user gone, and all items still there."""
+    known = user_ids(data)
+    if user not in known:
+        raise UnknownIdError(f"user not in the data: {user!r}.")
+    row = known.index(user)
     if isinstance(data, Interactions):
-        row = data.users.rows([user])
-        _refuse_unknown(user, row)
         everything = replace(data, listed_items=np.ones(data.n_items, dtype=bool))
-        left = everything.without(row)[0]
+        left = everything.without(np.array([row]))[0]
         return replace(left, listed_items=data.listed_items)
     if is_table(data):
-        codes, ids, _ = encode_ids(_user_column(data), USER)
-        row = _place(ids, user)
-        _refuse_unknown(user, row)
-        return to_frame(data, "data")[np.flatnonzero(codes != row[0])].to_native()
-    keep = np.arange(np.shape(data)[0]) != user
-    _refuse_unknown(user, np.flatnonzero(~keep) if (~keep).any() else np.array([-1]))
-    return sp.csr_array(data)[keep] if sp.issparse(data) else np.asarray(data)[keep]
+        kept = np.flatnonzero(_coded_users(data)[0] != row)
+        return to_frame(data, "data")[kept].to_native()
+    is_sparse = sp.issparse(data)
+    keep = np.arange(len(known)) != row
+    return sp.csr_array(data)[keep] if is_sparse else np.asarray(data)[keep]
 
 
-def _user_column(table: Any) -> Any:
+def _coded_users(table: Any) -> tuple[np.ndarray, list[Any]]:
+    """The user of each row of a table, as a number, and the ids by number."""
     frame = to_frame(table, "data")
     require_columns(frame, (USER,), "data")
     native = frame[USER].to_native()
-    return native if isinstance(native, pd.Series) else pd.Series(frame[USER].to_list())
-
-
-def _place(ids: Sequence[Any] | np.ndarray, user: Any) -> np.ndarray:
-    found = [place for place, known in enumerate(ids.tolist()) if known == user]  # type: ignore[union-attr]
-    return np.array(found or [-1])
-
-
-def _refuse_unknown(user: Any, row: np.ndarray) -> None:
-    if row[0] < 0:
-        raise UnknownIdError(f"user not in the data: {user!r}.")
+    column = native if isinstance(native, pd.Series) else pd.Series(frame[USER].to_list())
+    codes, ids, _ = encode_ids(column, USER)
+    return codes, list(ids.tolist())
