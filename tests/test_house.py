@@ -82,7 +82,17 @@ def test_import_costs_no_more_than_scikit_learns_base():
 def test_constraints_pin_every_dependency_that_the_tests_install():
     extras = PROJECT["optional-dependencies"]
     wanted = list(PROJECT["dependencies"])
-    for extra in ("parquet", "polars", "plot", "privacy", "cli", "tune", "testing", "test", "docs"):
+    for extra in (
+        "parquet",
+        "polars",
+        "plot",
+        "privacy",
+        "cli",
+        "tune",
+        "testing",
+        "test",
+        "docs",
+    ):
         wanted += [line for line in extras[extra] if not line.startswith("ecomrec[")]
     lines = (REPO / "constraints.txt").read_text().splitlines()
     pinned = {line.partition("==")[0].lower() for line in lines if "==" in line}

@@ -8,7 +8,9 @@ import pytest
 from hypothesis import given
 
 from ecomrec.kernels import noise as kernels
-from ecomrec.privacy import SeededNoise, _exact, noise
+from ecomrec.privacy import SeededNoise
+from ecomrec.privacy.noise import _exact
+from ecomrec.privacy.noise import samplers as noise
 from ecomrec.testing.twins_noise import (
     discrete_gaussian_twin,
     discrete_laplace_twin,

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.special import gammaln, logsumexp
 
-from ecomrec.privacy import _gdp, _rdp
-from ecomrec.privacy.accountant import PrivacyAccountant
-from ecomrec.privacy.accounting import (
+from ecomrec.privacy.accounting import _gdp, _rdp
+from ecomrec.privacy.accounting.accountant import PrivacyAccountant
+from ecomrec.privacy.accounting.composition import (
     GaussianEvent,
     GumbelTopKEvent,
     PoissonSampledGaussianEvent,

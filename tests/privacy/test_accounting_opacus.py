@@ -4,7 +4,11 @@ import pytest
 
 pytest.importorskip("opacus", reason="extra opacus")
 
-from ecomrec.privacy.accounting import GaussianEvent, PoissonSampledGaussianEvent, epsilon_of
+from ecomrec.privacy.accounting.composition import (
+    GaussianEvent,
+    PoissonSampledGaussianEvent,
+    epsilon_of,
+)
 
 STEPS = [PoissonSampledGaussianEvent(1.0, 0.01, 1000)]
 

@@ -19,8 +19,8 @@ from ecomrec.privacy import (
     risk_report,
     shift_timestamps,
 )
-from ecomrec.privacy.anonymize import shared_rows
-from ecomrec.privacy.risk import _wilson
+from ecomrec.privacy.exports.anonymize import shared_rows
+from ecomrec.privacy.exports.risk import _wilson
 
 KINDS = {
     "pandas": pd.DataFrame,

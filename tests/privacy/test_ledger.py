@@ -21,8 +21,8 @@ from sklearn.model_selection import GridSearchCV
 
 import ecomrec
 from ecomrec.exceptions import BudgetExceededError, FileFormatError
-from ecomrec.privacy import _ledger_file
-from ecomrec.privacy.accounting import (
+from ecomrec.privacy.accounting import _ledger_file
+from ecomrec.privacy.accounting.composition import (
     GaussianEvent,
     GumbelTopKEvent,
     PureDPEvent,
@@ -30,7 +30,7 @@ from ecomrec.privacy.accounting import (
     epsilon_of,
     mu_from_epsilon,
 )
-from ecomrec.privacy.ledger import PrivacyLedger
+from ecomrec.privacy.accounting.ledger import PrivacyLedger
 from ecomrec.privacy.popularity import DPPopularity
 from ecomrec.state import pack_parameter, unpack_parameter
 
@@ -57,9 +57,9 @@ def start(code, *arguments):
     head = """
         import os, signal, sys
         from ecomrec.exceptions import BudgetExceededError
-        from ecomrec.privacy import _ledger_file
-        from ecomrec.privacy.accounting import GaussianEvent
-        from ecomrec.privacy.ledger import PrivacyLedger
+        from ecomrec.privacy.accounting import _ledger_file
+        from ecomrec.privacy.accounting.composition import GaussianEvent
+        from ecomrec.privacy.accounting.ledger import PrivacyLedger
         path = sys.argv[1]
     """
     code = textwrap.dedent(head) + textwrap.dedent(code)
@@ -476,7 +476,7 @@ def test_only_one_of_two_large_charges_goes_through(tmp_path):
     code = """
         # The other process waits for the lock while this one counts.
         import time
-        from ecomrec.privacy import ledger as module
+        from ecomrec.privacy.accounting import ledger as module
         count = module.epsilon_of
         module.epsilon_of = lambda *a, **k: (time.sleep(0.5), count(*a, **k))[1]
         try:

@@ -17,9 +17,9 @@ from ecomrec.privacy import (
     OptimizedLocalHashing,
     OptimizedUnaryEncoding,
     SeededNoise,
-    local,
     one_event,
 )
+from ecomrec.privacy.local import frequencies as local
 
 EPSILONS = [0.01, 0.5, 1.0, 3.0, 20.0]
 SECRETS = [bytes([n % 256, n // 256]) * 16 for n in range(20_000)]

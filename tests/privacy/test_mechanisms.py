@@ -214,7 +214,7 @@ def test_choices_among_equals_are_even():
 def test_coins_beyond_doubt_are_decided_exactly(monkeypatch):
     values, mechanism = np.array([5, 9, 7]), ReportNoisyMax(0.5)
     expected = draws(mechanism, values, 200)
-    monkeypatch.setattr("ecomrec.privacy._exact.DOUBT", 2.0**70)
+    monkeypatch.setattr("ecomrec.privacy.noise._exact.DOUBT", 2.0**70)
     assert draws(mechanism, values, 200) == expected
 
 

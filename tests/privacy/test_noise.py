@@ -27,9 +27,9 @@ from ecomrec.privacy import (
     discrete_gaussian,
     discrete_laplace,
     gumbel,
-    noise,
     rounded_gaussian,
 )
+from ecomrec.privacy.noise import samplers as noise
 
 N = 200_000
 INTEGERS = {

@@ -8,8 +8,8 @@ import pytest
 
 pytest.importorskip("matplotlib", reason="extra plot")
 
-from ecomrec.privacy.accounting import GaussianEvent
-from ecomrec.privacy.ledger import PrivacyLedger
+from ecomrec.privacy.accounting.composition import GaussianEvent
+from ecomrec.privacy.accounting.ledger import PrivacyLedger
 from ecomrec.privacy.plots import (
     plot_accuracy_by_popularity,
     plot_privacy_accuracy,

@@ -21,7 +21,7 @@ from sklearn.pipeline import make_pipeline
 from ecomrec.cf import Popularity
 from ecomrec.exceptions import DataError, UnknownIdError
 from ecomrec.privacy import KeyRing, Pseudonymizer, redact
-from ecomrec.privacy import pseudonyms as module
+from ecomrec.privacy.exports import pseudonyms as module
 
 KINDS = {
     "pandas": pd.DataFrame,

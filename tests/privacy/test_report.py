@@ -7,13 +7,13 @@ import math
 import pytest
 
 import ecomrec
-from ecomrec.privacy.accounting import (
+from ecomrec.privacy.accounting.composition import (
     GaussianEvent,
     GumbelTopKEvent,
     PoissonSampledGaussianEvent,
     SetUnionEvent,
 )
-from ecomrec.privacy.report import PrivacyReport
+from ecomrec.privacy.accounting.report import PrivacyReport
 
 
 def report(**changes):

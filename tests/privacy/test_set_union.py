@@ -16,7 +16,7 @@ from ecomrec.privacy import (
     epsilon_of,
 )
 from ecomrec.privacy._releases import recorded
-from ecomrec.privacy.set_union import GRID, union_threshold
+from ecomrec.privacy.noise.set_union import GRID, union_threshold
 
 
 @pytest.mark.parametrize("max_items", [1, 3, 20, 1000])

@@ -10,7 +10,6 @@ import math
 from functools import cache
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from ecomrec.cf import EASE, Popularity

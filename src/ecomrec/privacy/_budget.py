@@ -7,7 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ecomrec.privacy.accounting import (
+from ecomrec.privacy.accounting.composition import (
     GaussianEvent,
     PrivacyEvent,
     SetUnionEvent,
@@ -16,7 +16,7 @@ from ecomrec.privacy.accounting import (
     epsilon_of,
     mu_of,
 )
-from ecomrec.privacy.report import PrivacyReport
+from ecomrec.privacy.accounting.report import PrivacyReport
 
 # Shares of the precision that a fit has: for the count of users, and for the vocabulary.
 _COUNT_SHARE, _VOCABULARY_SHARE, _VOCABULARY_DELTA = 0.02, 0.2, 0.25

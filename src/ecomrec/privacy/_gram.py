@@ -17,7 +17,7 @@ from ecomrec.data.ids import IdMap
 from ecomrec.kernels import private_gram
 from ecomrec.privacy._model import PrivateRecommender
 from ecomrec.privacy._releases import Releases
-from ecomrec.privacy.accounting import PrivacyEvent, ZCDPEvent
+from ecomrec.privacy.accounting.composition import PrivacyEvent, ZCDPEvent
 from ecomrec.privacy.bounding import ContributionBounder, PrivateRows
 
 # Norm of a user's integer row: an entry of the sum over 2**31 users stays below 2**62.

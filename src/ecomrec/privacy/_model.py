@@ -26,11 +26,11 @@ from ecomrec.exceptions import DataError
 from ecomrec.privacy._budget import gaussians, refuse_tuning, report_of
 from ecomrec.privacy._reading import held_out, read_private, sorted_rows
 from ecomrec.privacy._releases import Releases
-from ecomrec.privacy.accounting import PrivacyEvent
+from ecomrec.privacy.accounting.composition import PrivacyEvent
+from ecomrec.privacy.accounting.ledger import PrivacyLedger
+from ecomrec.privacy.accounting.report import PrivacyReport
 from ecomrec.privacy.bounding import ContributionBounder, PrivateRows
-from ecomrec.privacy.ledger import PrivacyLedger
-from ecomrec.privacy.noise import SeededNoise, SystemNoise
-from ecomrec.privacy.report import PrivacyReport
+from ecomrec.privacy.noise.samplers import SeededNoise, SystemNoise
 from ecomrec.recommendations import Recommendations
 
 # Weights of a vocabulary and counts of users lie on this grid.

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ecomrec.privacy.accounting import (
+from ecomrec.privacy.accounting.composition import (
     GaussianEvent,
     GumbelTopKEvent,
     PoissonSampledGaussianEvent,
@@ -17,7 +17,7 @@ from ecomrec.privacy.accounting import (
     SetUnionEvent,
     ZCDPEvent,
 )
-from ecomrec.privacy.noise import NOISES, gumbel
+from ecomrec.privacy.noise.samplers import NOISES, gumbel
 
 T = TypeVar("T")
 Recorder = Callable[[str, dict[str, Any], Any, Callable[[], Any]], Any]
@@ -210,7 +210,7 @@ class Releases:
         ndarray
             The ids whose noisy weight passes the threshold.
         """
-        from ecomrec.privacy.mechanisms import union_threshold
+        from ecomrec.privacy.noise.mechanisms import union_threshold
 
         event = self._next(name, SetUnionEvent)
         sigma = threshold = delta = 0.0

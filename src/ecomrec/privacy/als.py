@@ -20,7 +20,7 @@ from ecomrec.privacy import _als_steps as steps
 from ecomrec.privacy._item_features import public_features
 from ecomrec.privacy._model import PrivateRecommender
 from ecomrec.privacy._releases import Releases
-from ecomrec.privacy.accounting import PrivacyEvent, ZCDPEvent
+from ecomrec.privacy.accounting.composition import PrivacyEvent, ZCDPEvent
 from ecomrec.privacy.bounding import ContributionBounder, PrivateRows
 from ecomrec.vectors.factors import most_alike, norms_of, read_only
 

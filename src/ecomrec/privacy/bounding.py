@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator
 
 from ecomrec._validation import Rule, check_params, choice, integer, real
 from ecomrec.kernels import private_rows
-from ecomrec.privacy.noise import SystemNoise
+from ecomrec.privacy.noise.samplers import SystemNoise
 
 # Constants of splitmix64, a bijection of 64-bit words in which every bit depends on every other.
 _STEPS = ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB))

@@ -16,15 +16,15 @@ from ecomrec.data.tables import ITEM
 from ecomrec.privacy._model import PrivateRecommender
 from ecomrec.privacy._releases import Releases
 from ecomrec.privacy._test_users import metric_values, parse_metrics, read_test_users
-from ecomrec.privacy.accounting import (
+from ecomrec.privacy.accounting.composition import (
     GaussianEvent,
     PrivacyEvent,
     calibrate_noise,
     epsilon_of,
     mu_of,
 )
-from ecomrec.privacy.noise import SystemNoise
-from ecomrec.privacy.report import PrivacyReport
+from ecomrec.privacy.accounting.report import PrivacyReport
+from ecomrec.privacy.noise.samplers import SystemNoise
 
 if TYPE_CHECKING:
     import pandas as pd

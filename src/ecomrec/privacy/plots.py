@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-    from ecomrec.privacy.ledger import PrivacyLedger
+    from ecomrec.privacy.accounting.ledger import PrivacyLedger
 
 # Columns that say what a row is; the others are metrics.
 _KEYS = ("model", "epsilon", "seed", "popularity", "n_users", "n_items")

@@ -14,7 +14,7 @@ from ecomrec.data.ids import IdMap
 from ecomrec.kernels import ranking
 from ecomrec.privacy._model import PrivateRecommender
 from ecomrec.privacy._releases import Releases
-from ecomrec.privacy.accounting import (
+from ecomrec.privacy.accounting.composition import (
     GumbelTopKEvent,
     PrivacyEvent,
     SetUnionEvent,

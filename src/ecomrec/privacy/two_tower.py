@@ -22,7 +22,7 @@ from ecomrec.privacy import _opacus
 from ecomrec.privacy._model import PrivateRecommender
 from ecomrec.privacy._releases import Releases
 from ecomrec.privacy._towers import Towers, item_vectors, shares_of
-from ecomrec.privacy.accounting import (
+from ecomrec.privacy.accounting.composition import (
     GaussianEvent,
     PoissonSampledGaussianEvent,
     PrivacyEvent,

@@ -1,4 +1,4 @@
-"""Slow twins of `privacy.noise` and `kernels.noise`: one word at a time, in long decimals."""
+"""Slow twins of the samplers of private noise: one word at a time, in long decimals."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ecomrec.privacy.accounting import (
+from ecomrec.privacy.accounting.composition import (
     GaussianEvent,
     GumbelTopKEvent,
     PoissonSampledGaussianEvent,

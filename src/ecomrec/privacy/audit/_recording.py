@@ -14,7 +14,7 @@ import numpy as np
 from sklearn.base import clone
 
 from ecomrec.privacy._releases import Recorder, recorded
-from ecomrec.privacy.noise import SeededNoise
+from ecomrec.privacy.noise.samplers import SeededNoise
 
 # Constructor parameters that an audit sets where they are not given.
 _CHARGED = "ledger"

@@ -11,7 +11,7 @@ from scipy import special
 from ecomrec.privacy._releases import recorded
 from ecomrec.privacy.audit._recording import Call, Record, Replay, auditable
 from ecomrec.privacy.audit.replay import difference
-from ecomrec.privacy.noise import SeededNoise
+from ecomrec.privacy.noise.samplers import SeededNoise
 
 Pair = tuple[Sequence[Call], Sequence[Call]]
 

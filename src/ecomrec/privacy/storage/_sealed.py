@@ -17,8 +17,8 @@ import numpy as np
 from ecomrec import persistence
 from ecomrec._optional import require
 from ecomrec.exceptions import DecryptionError, FileFormatError
-from ecomrec.privacy._wrapping import KEY_BYTES, derived
-from ecomrec.privacy.providers import KeyProvider
+from ecomrec.privacy.storage._wrapping import KEY_BYTES, derived
+from ecomrec.privacy.storage.providers import KeyProvider
 
 CHUNK = 1 << 20
 _FORMAT_VERSION = 1

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol, Self
 
 from ecomrec.exceptions import DecryptionError
-from ecomrec.privacy._wrapping import (
+from ecomrec.privacy.storage._wrapping import (
     KEY_BYTES,
     Secret,
     check_key,

@@ -13,7 +13,13 @@ from typing import Self
 
 from ecomrec.exceptions import DataError, DecryptionError
 from ecomrec.persistence import replacing
-from ecomrec.privacy._wrapping import KEY_BYTES, Secret, check_key, unwrapped_key, wrapped_key
+from ecomrec.privacy.storage._wrapping import (
+    KEY_BYTES,
+    Secret,
+    check_key,
+    unwrapped_key,
+    wrapped_key,
+)
 
 KEY_ID = r"[a-z0-9][a-z0-9_-]{0,31}"
 

@@ -11,13 +11,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ecomrec.privacy import _exact
 from ecomrec.privacy._releases import answer
-from ecomrec.privacy._values import check_positive, integers
-from ecomrec.privacy.choices import ExponentialMechanism, GumbelTopK, ReportNoisyMax
-from ecomrec.privacy.events import GaussianEvent, PureDPEvent, ZCDPEvent
-from ecomrec.privacy.noise import NOISES, NoiseSource, SystemNoise, discrete_laplace
-from ecomrec.privacy.set_union import PartitionSelector, union_threshold
+from ecomrec.privacy.accounting.events import GaussianEvent, PureDPEvent, ZCDPEvent
+from ecomrec.privacy.noise import _exact
+from ecomrec.privacy.noise._values import check_positive, integers
+from ecomrec.privacy.noise.choices import ExponentialMechanism, GumbelTopK, ReportNoisyMax
+from ecomrec.privacy.noise.samplers import NOISES, NoiseSource, SystemNoise, discrete_laplace
+from ecomrec.privacy.noise.set_union import PartitionSelector, union_threshold
 
 __all__ = [
     "DiscreteGaussianMechanism",

@@ -15,8 +15,8 @@ from sklearn.base import BaseEstimator, TransformerMixin
 
 from ecomrec.data.ids import id_list
 from ecomrec.exceptions import DataError, UnknownIdError
-from ecomrec.privacy._tables import object_array, read_ids, read_table, with_columns
-from ecomrec.privacy.keys import KEY_ID, KeyRing
+from ecomrec.privacy.exports._tables import object_array, read_ids, read_table, with_columns
+from ecomrec.privacy.storage.keys import KEY_ID, KeyRing
 
 _TOKEN = re.compile(rf"({KEY_ID}):[a-z2-7]{{26}}")
 _TOKEN_BYTES = 16

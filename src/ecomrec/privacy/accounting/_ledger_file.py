@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from ecomrec.exceptions import FileFormatError
-from ecomrec.privacy.events import PrivacyEvent, event_from_json, event_to_json
+from ecomrec.privacy.accounting.events import PrivacyEvent, event_from_json, event_to_json
 
 VERSION = 1
 _START = b'{"ecomrec_ledger":'

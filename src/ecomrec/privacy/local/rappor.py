@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from ecomrec._lazy import computed_once
-from ecomrec.privacy._protocol import WORD, Protocol, below, bit_sums, blocks, lie_limit
-from ecomrec.privacy.noise import NoiseSource, SystemNoise
+from ecomrec.privacy.local._protocol import WORD, Protocol, below, bit_sums, blocks, lie_limit
+from ecomrec.privacy.noise.samplers import NoiseSource, SystemNoise
 
 # Shorter keys can be guessed.
 _KEY_BYTES = 32

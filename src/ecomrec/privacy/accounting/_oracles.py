@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from ecomrec._optional import require
-from ecomrec.privacy import _rdp
-from ecomrec.privacy.events import (
+from ecomrec.privacy.accounting import _rdp
+from ecomrec.privacy.accounting.events import (
     GaussianEvent,
     GumbelTopKEvent,
     PoissonSampledGaussianEvent,

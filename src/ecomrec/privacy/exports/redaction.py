@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
-from ecomrec.privacy.pseudonyms import _message
+from ecomrec.privacy.exports.pseudonyms import _message
 
 
 def redact(value: Any, ids: Iterable[Any] | None = None) -> str:

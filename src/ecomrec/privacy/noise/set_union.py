@@ -14,10 +14,10 @@ import numpy as np
 from ecomrec._lazy import computed_once
 from ecomrec.data.ids import encode_ids
 from ecomrec.privacy._releases import answer
-from ecomrec.privacy._values import check_positive
-from ecomrec.privacy.accounting import mu_from_epsilon
-from ecomrec.privacy.events import SetUnionEvent
-from ecomrec.privacy.noise import NoiseSource, SystemNoise, rounded_gaussian
+from ecomrec.privacy.accounting.composition import mu_from_epsilon
+from ecomrec.privacy.accounting.events import SetUnionEvent
+from ecomrec.privacy.noise._values import check_positive
+from ecomrec.privacy.noise.samplers import NoiseSource, SystemNoise, rounded_gaussian
 
 #: Steps of the grid in a weight of 1.
 GRID = 1 << 20

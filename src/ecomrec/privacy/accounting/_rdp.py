@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from ecomrec.privacy.events import (
+from ecomrec.privacy.accounting.events import (
     GaussianEvent,
     GumbelTopKEvent,
     PoissonSampledGaussianEvent,
@@ -72,7 +72,8 @@ def _rdp(event: PrivacyEvent) -> np.ndarray:
         return concentrated
     if isinstance(event, GumbelTopKEvent):
         one = 1.0 / event.scale
-        return event.k * np.minimum(_pure(one), ORDERS * (one * one / 8.0))
+        answer: np.ndarray = np.minimum(_pure(one), ORDERS * (one * one / 8.0))
+        return event.k * answer
     raise TypeError(f"no Renyi divergence is known of {event!r}.")
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ecomrec._rng import make_rng
 from ecomrec.data.tables import ITEM, TIME, USER
-from ecomrec.privacy._tables import (
+from ecomrec.privacy.exports._tables import (
     missing,
     native_column,
     read_cells,

@@ -9,11 +9,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ecomrec.privacy import _exact
 from ecomrec.privacy._releases import answer
-from ecomrec.privacy._values import check_positive, options
-from ecomrec.privacy.events import GumbelTopKEvent, PureDPEvent
-from ecomrec.privacy.noise import NoiseSource, SystemNoise, gumbel
+from ecomrec.privacy.accounting.events import GumbelTopKEvent, PureDPEvent
+from ecomrec.privacy.noise import _exact
+from ecomrec.privacy.noise._values import check_positive, options
+from ecomrec.privacy.noise.samplers import NoiseSource, SystemNoise, gumbel
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ import numbers
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from ecomrec.privacy import _gdp, _oracles, _rdp
-from ecomrec.privacy.events import (
+from ecomrec.privacy.accounting import _gdp, _oracles, _rdp
+from ecomrec.privacy.accounting.events import (
     GaussianEvent,
     GumbelTopKEvent,
     PoissonSampledGaussianEvent,

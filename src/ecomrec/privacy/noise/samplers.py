@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from ecomrec.kernels import noise as kernels
-from ecomrec.privacy import _exact
-from ecomrec.privacy._sources import NoiseSource, SeededNoise, SystemNoise
+from ecomrec.privacy.noise import _exact
+from ecomrec.privacy.noise.sources import NoiseSource, SeededNoise, SystemNoise
 
 __all__ = [
     "NOISES",

@@ -11,7 +11,7 @@ from ecomrec import persistence
 from ecomrec._estimator import StatefulEstimator
 from ecomrec.base import restored
 from ecomrec.exceptions import FileFormatError
-from ecomrec.privacy._sealed import (
+from ecomrec.privacy.storage._sealed import (
     CHUNK,
     aead,
     chunks,
@@ -22,8 +22,8 @@ from ecomrec.privacy._sealed import (
     read_head,
     read_key_block,
 )
-from ecomrec.privacy._wrapping import KEY_BYTES, derived
-from ecomrec.privacy.providers import KeyProvider
+from ecomrec.privacy.storage._wrapping import KEY_BYTES, derived
+from ecomrec.privacy.storage.providers import KeyProvider
 
 
 def save_encrypted(

@@ -9,7 +9,7 @@ from functools import cache
 import numpy as np
 
 from ecomrec.kernels.noise import DOUBT, last_fair
-from ecomrec.privacy._sources import NoiseSource
+from ecomrec.privacy.noise.sources import NoiseSource
 
 # Bits by which sums are more precise than what is asked of them.
 _GUARD = 64

@@ -9,7 +9,12 @@ from html import escape
 from typing import Any
 
 from ecomrec._version import __version__
-from ecomrec.privacy.events import PrivacyEvent, check_events, event_from_json, event_to_json
+from ecomrec.privacy.accounting.events import (
+    PrivacyEvent,
+    check_events,
+    event_from_json,
+    event_to_json,
+)
 
 
 @dataclass(frozen=True)

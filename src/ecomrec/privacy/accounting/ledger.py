@@ -9,9 +9,9 @@ from html import escape
 from typing import TYPE_CHECKING, Any, Self
 
 from ecomrec.exceptions import BudgetExceededError, FileFormatError
-from ecomrec.privacy import _ledger_file as files
-from ecomrec.privacy._ledger_file import Budget, Content, LedgerEntry
-from ecomrec.privacy.accounting import (
+from ecomrec.privacy.accounting import _ledger_file as files
+from ecomrec.privacy.accounting._ledger_file import Budget, Content, LedgerEntry
+from ecomrec.privacy.accounting.composition import (
     ACCOUNTANTS,
     GaussianEvent,
     PrivacyEvent,
@@ -21,7 +21,7 @@ from ecomrec.privacy.accounting import (
     epsilon_from_mu,
     epsilon_of,
 )
-from ecomrec.privacy.events import check_events
+from ecomrec.privacy.accounting.events import check_events
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,7 +14,7 @@ from ecomrec._validation import Rule, check_params, choice, integer
 from ecomrec.data.tables import ITEM, TIME, USER
 from ecomrec.data.timestamps import duration
 from ecomrec.exceptions import DataError
-from ecomrec.privacy._tables import (
+from ecomrec.privacy.exports._tables import (
     native_column,
     object_array,
     read_groups,
@@ -22,7 +22,7 @@ from ecomrec.privacy._tables import (
     read_table,
     with_columns,
 )
-from ecomrec.privacy.generalize import (
+from ecomrec.privacy.exports.generalize import (
     STEPS,
     Step,
     generalize_numbers,

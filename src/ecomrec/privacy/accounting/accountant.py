@@ -5,8 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Self
 
-from ecomrec.privacy.accounting import PrivacyEvent, check_accountant, delta_of, epsilon_of
-from ecomrec.privacy.events import check_events
+from ecomrec.privacy.accounting.composition import (
+    PrivacyEvent,
+    check_accountant,
+    delta_of,
+    epsilon_of,
+)
+from ecomrec.privacy.accounting.events import check_events
 
 
 class PrivacyAccountant:

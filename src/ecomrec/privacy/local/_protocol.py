@@ -13,8 +13,8 @@ import numpy as np
 from ecomrec._lazy import computed_once
 from ecomrec.data.ids import IdMap, check_ids, id_list
 from ecomrec.exceptions import UnknownIdError
-from ecomrec.privacy import _exact
-from ecomrec.privacy._values import check_positive
+from ecomrec.privacy.noise import _exact
+from ecomrec.privacy.noise._values import check_positive
 
 if TYPE_CHECKING:
     import pandas as pd

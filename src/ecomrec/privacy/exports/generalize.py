@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ecomrec.data.ids import encode_ids, id_list
 from ecomrec.data.timestamps import NAT, half_life_nanoseconds, to_nanoseconds
 from ecomrec.exceptions import DataError
-from ecomrec.privacy._tables import object_array
+from ecomrec.privacy.exports._tables import object_array
 
 Step = Literal["hour", "day", "week", "month", "quarter", "year"]
 STEPS = ("hour", "day", "week", "month", "quarter", "year")

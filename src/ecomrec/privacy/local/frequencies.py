@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 
 from ecomrec._lazy import computed_once
-from ecomrec.privacy import _exact
-from ecomrec.privacy._protocol import (
+from ecomrec.privacy.local._protocol import (
     WORD,
     Protocol,
     below,
@@ -20,8 +19,9 @@ from ecomrec.privacy._protocol import (
     is_positive_integer,
     lie_limit,
 )
-from ecomrec.privacy.noise import NoiseSource, SystemNoise
-from ecomrec.privacy.rappor import RAPPOR
+from ecomrec.privacy.local.rappor import RAPPOR
+from ecomrec.privacy.noise import _exact
+from ecomrec.privacy.noise.samplers import NoiseSource, SystemNoise
 
 __all__ = [
     "RAPPOR",

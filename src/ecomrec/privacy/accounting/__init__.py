@@ -1,0 +1,1 @@
+"""What is spent: events, accountants, the ledger, and the report of a fit."""

@@ -1,0 +1,1 @@
+"""Noise on integers, and the mechanisms made of it."""
