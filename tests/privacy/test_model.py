@@ -10,9 +10,17 @@ from sklearn.model_selection import GridSearchCV, cross_val_score
 
 import ecomrec
 from ecomrec.cf import Popularity
+from ecomrec.data.catalog import Catalog
 from ecomrec.datasets import make_shop
 from ecomrec.exceptions import BudgetExceededError, DataError, UnknownIdError
-from ecomrec.privacy import DPPopularity, DPTopK, PrivacyLedger, SeededNoise, epsilon_of
+from ecomrec.privacy import (
+    DPEASE,
+    DPPopularity,
+    DPTopK,
+    PrivacyLedger,
+    SeededNoise,
+    epsilon_of,
+)
 
 SHOP = make_shop(400, 40, 6000, 4, random_state=0)
 EVENTS, ITEMS = SHOP.events[["user_id", "item_id"]], SHOP.items
@@ -192,3 +200,53 @@ def test_available_items_and_score():
     found = model.recommend(history=HISTORY, k=40).items[0].tolist()
     assert hidden not in found
     assert 0 < model.score(EVENTS) < 1
+
+
+@pytest.mark.parametrize("kind", ["polars", "arrow", "interactions", "catalog", "y", "rating"])
+def test_every_form_of_table_teaches_the_same(kind):
+    pairs = EVENTS.drop_duplicates()
+    table, items, y = pairs, ITEMS, None
+    if kind == "polars":
+        polars = pytest.importorskip("polars")
+        table, items = polars.DataFrame(pairs), polars.DataFrame(ITEMS)
+    elif kind == "arrow":
+        arrow = pytest.importorskip("pyarrow")
+        table, items = arrow.Table.from_pandas(pairs), arrow.Table.from_pandas(ITEMS)
+    elif kind == "interactions":
+        table = ecomrec.Interactions.from_table(pairs)
+    elif kind == "catalog":
+        items = Catalog(ITEMS)
+    elif kind == "y":
+        y = np.full(len(pairs), 2.0)
+    else:
+        table = pairs.assign(rating=3)
+    model = DPPopularity(noise_source=SeededNoise(1))
+    expected = clone(model).fit(EVENTS, items=ITEMS).popularity_
+    assert model.fit(table, y, items=items).popularity_.tolist() == expected.tolist()
+
+
+def test_weights_that_depend_on_others_are_refused():
+    shop = ecomrec.Interactions.from_table(
+        EVENTS.assign(timestamp=np.arange(len(EVENTS))), half_life="1D"
+    )
+    with pytest.raises(DataError, match="newest event of all users"):
+        DPPopularity().fit(shop, items=ITEMS)
+
+
+@pytest.mark.parametrize("model", [DPPopularity(1e-7, delta=1e-15), DPEASE(1e-7, delta=1e-15)])
+def test_an_epsilon_that_leaves_nothing_is_refused_before_it_is_spent(model):
+    ledger = PrivacyLedger(None, 1.0, 1e-6)
+    with pytest.raises(ValueError, match="Raise epsilon"):
+        model.set_params(ledger=ledger).fit(EVENTS, items=ITEMS)
+    assert ledger.spent() == 0
+
+
+@pytest.mark.parametrize("epsilon", [1e-3, 1e-2, 50, 1e5])
+def test_extreme_epsilons_are_booked_as_they_are(epsilon):
+    for model in (DPPopularity(epsilon), DPTopK(epsilon), DPEASE(epsilon)):
+        report = model.fit(EVENTS, items=ITEMS).privacy_report_
+        assert report.epsilon == pytest.approx(epsilon, rel=1e-6)
+        assert report.epsilon <= epsilon
+        items, scores = model.recommend(history=HISTORY, k=5)
+        assert np.isfinite(scores).all()
+        assert len(set(items[0].tolist())) == 5

@@ -10,6 +10,7 @@ from tests.privacy.replay import difference, record, replay
 
 from ecomrec.exceptions import DataError
 from ecomrec.privacy import (
+    DPALS,
     DPEASE,
     ContributionBounder,
     DPItemKNN,
@@ -29,6 +30,15 @@ MODELS = [
     DPItemKNN(noise_source=SEED, max_items_per_user=3, n_jobs=1),
     DPEASE(noise_source=SEED, weighting="weight", max_items_per_user=2, n_jobs=1),
     DPEASE(8.0, delta=1e-2, noise_source=SEED, vocabulary="dp", n_users=3, n_jobs=1),
+    DPALS(noise_source=SEED, n_factors=3, max_items_per_user=3, n_jobs=1),
+    DPALS(
+        noise_source=SEED,
+        n_factors=2,
+        weighting="weight",
+        clip_value=2.0,
+        budget_split=(0.1, 0.1, 0.2, 0.6),
+        n_jobs=1,
+    ),
 ]
 
 

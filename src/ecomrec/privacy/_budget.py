@@ -20,6 +20,8 @@ from ecomrec.privacy.accounting.report import PrivacyReport
 
 # Shares of the precision that a fit has: for the count of users, and for the vocabulary.
 _COUNT_SHARE, _VOCABULARY_SHARE, _VOCABULARY_DELTA = 0.02, 0.2, 0.25
+# A noise multiplier beyond which no shop has the users, and 64-bit sums no room.
+_MOST = 2.0**20
 _TUNERS = ("sklearn.model_selection.", "ecomrec.evaluation.")
 _NOT_COVERED = (
     "hyper-parameters, when they were chosen by looking at this data",
@@ -76,6 +78,11 @@ def gaussians(
     factor = calibrate_noise(
         epsilon, delta, lambda f: [event for event in events(f).values() if event is not None]
     )
+    if factor * max(relative.values()) > _MOST:
+        raise ValueError(
+            f"epsilon={epsilon:g} at delta={delta:g} needs noise as large as a million users: "
+            "nothing would be left to learn. Raise epsilon."
+        )
     return events(factor)
 
 

@@ -54,6 +54,11 @@ def read_private(
             )
         catalog = _catalogue(items)
     if isinstance(X, Interactions):
+        if np.isfinite(X.half_life):
+            raise DataError(
+                "these Interactions have a half-life: their weights depend on the newest event of "
+                "all users. Pass the table of events, or Interactions without a half-life."
+            )
         at, (codes, values, *rest) = X.by_user.to_csr()
         users = np.repeat(np.arange(X.n_users, dtype=np.int32), np.diff(at))
         times = rest[0] if X.timed and timed else None
