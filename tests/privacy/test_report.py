@@ -110,6 +110,6 @@ def test_notebooks_show_what_is_promised():
     assert "one user, add or remove" in html
     assert "tuning &lt;by hand&gt;" in html
     assert "advice" not in html
-    assert "no: fitted without noise" in NOT_PRIVATE._repr_html_()
+    assert "not private: fitted without noise" in NOT_PRIVATE._repr_html_()
     assert "use DPPopularity" in NOT_PRIVATE._repr_html_()
     assert "seeded: not secure" in MIXED._repr_html_()

@@ -130,7 +130,7 @@ class PrivacyReport:
 
     def _repr_html_(self) -> str:
         shown = {
-            "private": "yes" if self.private else "no: fitted without noise",
+            "private": "yes" if self.private else "not private: fitted without noise",
             "epsilon": f"{self.epsilon:g}",
             "delta": f"{self.delta:g}",
             "mu": "" if self.mu is None else f"{self.mu:.4g}",
