@@ -233,7 +233,6 @@ class Holder:
         ({"a_": len}, {"a_": max}, ["a_"]),
         ({"a_": GaussianEvent(1.0)}, {"a_": GaussianEvent(2.0)}, ["a_.noise_multiplier"]),
     ],
-    ids=str,
 )
 def test_differences_are_named_by_their_path(one, other, paths):
     assert learned_differences(Holder(**one), Holder(**other)) == paths

@@ -28,12 +28,12 @@ from ecomrec.privacy import (
     KeyFromEnvironment,
     KeyRing,
     Passphrase,
-    _sealed,
     load_encrypted,
     rewrap,
     save_encrypted,
-    storage,
 )
+from ecomrec.privacy.storage import _sealed
+from ecomrec.privacy.storage import encrypted as storage
 
 KEY = bytes(range(32))
 EVENTS = pd.DataFrame(
