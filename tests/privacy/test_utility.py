@@ -17,6 +17,8 @@ from ecomrec.datasets import make_shop
 from ecomrec.evaluation import per_user_metrics
 from ecomrec.privacy import DPEASE, DPPopularity, SeededNoise
 
+pytestmark = pytest.mark.slow
+
 PAIR = ["user_id", "item_id"]
 DELTA = 2.5e-6
 SEEDS = range(5)
@@ -91,7 +93,6 @@ def test_12000_users_keep_most_accuracy_at_epsilon_3_and_beat_one_list(small):
     assert exact > 0.98 * small.not_private()
 
 
-@pytest.mark.slow
 def test_38000_users_keep_88_percent_at_epsilon_1_and_95_at_epsilon_3():
     shop = Shop(38_000)
     best = shop.not_private()

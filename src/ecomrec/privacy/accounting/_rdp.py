@@ -72,8 +72,8 @@ def _rdp(event: PrivacyEvent) -> np.ndarray:
         return concentrated
     if isinstance(event, GumbelTopKEvent):
         one = 1.0 / event.scale
-        answer: np.ndarray = np.minimum(_pure(one), ORDERS * (one * one / 8.0))
-        return event.k * answer
+        all_picks: np.ndarray = event.k * np.minimum(_pure(one), ORDERS * (one * one / 8.0))
+        return all_picks
     raise TypeError(f"no Renyi divergence is known of {event!r}.")
 
 
