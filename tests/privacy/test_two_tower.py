@@ -551,3 +551,11 @@ def test_training_adds_to_the_public_start_where_texts_say_nothing():
     model = DPTwoTower(8.0, noise_source=SeededNoise(0))
     before = start.fit(train, items=items).score(test)
     assert model.fit(train, items=items).score(test) > 1.2 * before
+
+
+def test_training_in_a_forked_child_is_refused_before_it_is_charged(monkeypatch):
+    ledger = PrivacyLedger(None, 9.0, 1e-6)
+    monkeypatch.setattr("ecomrec.privacy._opacus._trained_in", -1)  # as in the parent
+    with pytest.raises(RuntimeError, match="do not survive a fork"):
+        DPTwoTower(ledger=ledger).fit(np.eye(5))
+    assert ledger.spent() == 0

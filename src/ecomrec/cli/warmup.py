@@ -180,7 +180,10 @@ def use_private() -> None:
     names = [n for n, home in ESTIMATORS.items() if home == "ecomrec.privacy"]
     for name in sorted({*names} - {"DPTwoTower"}):
         estimator = getattr(privacy, name)
-        for params in ({"epsilon": math.inf}, *_variants(estimator)):
+        variants: list[dict[str, Any]] = [{"epsilon": math.inf}, *_variants(estimator)]
+        if "budget_split" in estimator._param_rules:
+            variants.append({"budget_split": (0.1, 0.1, 0.2, 0.6)})
+        for params in variants:
             for events in tables:
                 model = estimator(**{"epsilon": 100.0, "delta": 0.1, **params})
                 with suppress(ValueError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -70,6 +71,20 @@ class Training(NamedTuple):
     optimizer: Any
 
 
+# The process that trained: torch's threads do not live on in its forked children.
+_trained_in: int | None = None
+
+
+def refuse_forked() -> None:
+    """Raise in a child that was forked after its parent trained: torch would wait for ever."""
+    if _trained_in not in (None, os.getpid()):
+        raise RuntimeError(
+            "DPTwoTower cannot be fitted in a process that was forked after its parent fitted "
+            "one: torch's threads do not survive a fork. Fit in a process of its own (the start "
+            "method 'spawn'); models that are fitted answer in any."
+        )
+
+
 def train(
     rows: sp.csr_array,
     vectors: np.ndarray,
@@ -100,6 +115,8 @@ def train(
     rng : Generator
         Public: which items are hidden in each step.
     """
+    global _trained_in
+    _trained_in = os.getpid()
     training = prepared(head, schedule, release)
     first, total = schedule.max_iter // 2, [np.zeros_like(part) for part in head]
     for step in range(schedule.max_iter):

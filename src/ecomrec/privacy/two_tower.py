@@ -140,6 +140,9 @@ class DPTwoTower(PrivateRecommender):
     ImportError
         At `fit`, without the extra ``ecomrec[opacus]``. A fitted model needs no torch: it answers,
         pickles, saves and loads without.
+    RuntimeError
+        At `fit`, in a process that was forked after its parent fitted one: torch's threads do not
+        survive a fork.
 
     See Also
     --------
@@ -287,6 +290,7 @@ class DPTwoTower(PrivateRecommender):
     def _check_before(self, n_items: int) -> None:
         for package in ("torch", "opacus"):
             require(package, "opacus")
+        _opacus.refuse_forked()
 
     def _plan(self, n_items: int) -> dict[str, PrivacyEvent | None]:
         shares = {"popularity": self.popularity_share}
