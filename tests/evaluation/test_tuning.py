@@ -182,6 +182,9 @@ def test_numbers_beside_none_stay_numbers(events):
 def test_own_space_of_every_model_suits_both_searches(name):
     model = getattr(import_module(ESTIMATORS[name]), name)
     params = getattr(model, "_test_params", dict)()
+    if ESTIMATORS[name] == "ecomrec.privacy":  # each fit of a search spends: nothing to begin with
+        assert not model.tuning_space
+        return
     space = read_space(model(**params), None)
     for one in list(ParameterGrid(dict(model.tuning_space)))[:50]:
         assert {name: entry.value(entry.label(one[name])) for name, entry in space.items()} == one

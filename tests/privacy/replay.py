@@ -4,7 +4,7 @@ import copy
 
 import numpy as np
 
-from ecomrec.privacy._releases import recorded
+from ecomrec.privacy.noise.door import recorded
 
 
 def record(fit):

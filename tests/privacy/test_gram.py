@@ -20,8 +20,8 @@ from ecomrec.privacy import (
     SeededNoise,
 )
 from ecomrec.privacy._gram import GRID, faded, spectrum
-from ecomrec.privacy._releases import recorded
 from ecomrec.privacy.bounding import PrivateRows
+from ecomrec.privacy.noise.door import recorded
 from ecomrec.testing.twins_private import user_gram_twin
 
 SHOP = make_shop(400, 40, 6000, 4, random_state=0)

@@ -33,7 +33,7 @@ from ecomrec.privacy import (
     from_grid,
     to_grid,
 )
-from ecomrec.privacy._releases import recorded
+from ecomrec.privacy.noise.door import recorded
 
 SUMS = [GaussianMechanism(2.0), DiscreteGaussianMechanism(2.0), DiscreteLaplaceMechanism(0.5)]
 CHOICES = [ExponentialMechanism(1.0), ReportNoisyMax(1.0), GumbelTopK(1, 2.0)]

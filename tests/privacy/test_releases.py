@@ -12,7 +12,8 @@ from ecomrec.privacy import (
     SystemNoise,
     ZCDPEvent,
 )
-from ecomrec.privacy._releases import Releases, answer, recorded
+from ecomrec.privacy._releases import Releases
+from ecomrec.privacy.noise.door import answer, recorded
 
 
 def door(plan, ledger=None, noise="rounded_gaussian", source=None):

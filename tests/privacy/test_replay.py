@@ -17,9 +17,9 @@ from sklearn.base import clone
 from ecomrec import privacy
 from ecomrec._registry import ESTIMATORS
 from ecomrec.privacy import PrivacyLedger, SeededNoise, record_replay
-from ecomrec.privacy._releases import recorded
 from ecomrec.privacy.audit._booking import event_of, same_event, single_events
 from ecomrec.privacy.audit._recording import Record
+from ecomrec.privacy.noise.door import recorded
 
 # Small caps, so that hostile users run into them.
 OPTIONS: dict[str, list[dict[str, Any]]] = {

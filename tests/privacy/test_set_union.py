@@ -15,7 +15,7 @@ from ecomrec.privacy import (
     SystemNoise,
     epsilon_of,
 )
-from ecomrec.privacy._releases import recorded
+from ecomrec.privacy.noise.door import recorded
 from ecomrec.privacy.noise.set_union import GRID, union_threshold
 
 

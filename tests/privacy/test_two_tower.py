@@ -32,10 +32,10 @@ from ecomrec.privacy import (
     epsilon_of,
     record_replay,
 )
-from ecomrec.privacy._releases import recorded
 from ecomrec.privacy.audit._booking import event_of, same_event, single_events
 from ecomrec.privacy.audit._recording import Record
 from ecomrec.privacy.bounding import PrivateRows
+from ecomrec.privacy.noise.door import recorded
 
 torch = pytest.importorskip("torch", reason="needs the extra ecomrec[opacus]")
 pytest.importorskip("opacus", reason="needs the extra ecomrec[opacus]")

@@ -23,14 +23,6 @@ _COUNT_SHARE, _VOCABULARY_SHARE, _VOCABULARY_DELTA = 0.02, 0.2, 0.25
 # A noise multiplier beyond which no shop has the users, and 64-bit sums no room.
 _MOST = 2.0**20
 _TUNERS = ("sklearn.model_selection.", "ecomrec.evaluation.")
-_NOT_COVERED = (
-    "hyper-parameters, when they were chosen by looking at this data",
-    "metrics computed on private users and shown, unless by DPMetrics",
-    "recommendations shown to the user whose own history was given",
-    "facts about groups: that people who buy A buy B",
-    "users with several accounts: each account is a user",
-    "time, memory and power that a fit takes, and errors about the table as a whole",
-)
 
 
 def gaussians(
@@ -100,8 +92,8 @@ def report_of(
     noise: str,
     secure: bool,
     counted: bool,
-    more: tuple[str, ...],
-    advice: str | None,
+    not_covered: tuple[str, ...],
+    advice: str | None = None,
 ) -> PrivacyReport:
     """Return what can be said of a fit; nothing in it depends on private data.
 
@@ -115,8 +107,8 @@ def report_of(
         The noise came from the operating system.
     counted : bool
         A ledger was charged.
-    more : tuple of str
-        What else is not covered.
+    not_covered : tuple of str
+        Beside releases that no ledger counts.
     advice : str or None
     """
     private = len(events) > 0
@@ -130,7 +122,7 @@ def report_of(
         accountant="auto",
         noise=noise if private else "none",
         secure_noise=private and secure,
-        not_covered=alone + _NOT_COVERED + more,
+        not_covered=alone + not_covered,
         advice=advice,
     )
 

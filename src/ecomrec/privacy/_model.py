@@ -14,7 +14,6 @@ import numpy as np
 from sklearn.utils.metaestimators import available_if
 
 from ecomrec._lazy import computed_once
-from ecomrec._ranking import ndcg
 from ecomrec._validation import Rule, choice, integer
 from ecomrec.base import BaseRecommender, SideTables, State, Unknown
 from ecomrec.data.ids import IdMap, encode_ids
@@ -24,8 +23,9 @@ from ecomrec.data.source import Source
 from ecomrec.data.tables import ITEM, is_table, read_available
 from ecomrec.exceptions import DataError
 from ecomrec.privacy._budget import gaussians, refuse_tuning, report_of
-from ecomrec.privacy._reading import held_out, read_private, sorted_rows
+from ecomrec.privacy._reading import read_private, sorted_rows
 from ecomrec.privacy._releases import Releases
+from ecomrec.privacy._test_users import metric_values, parse_metrics, read_test_users
 from ecomrec.privacy.accounting.composition import PrivacyEvent
 from ecomrec.privacy.accounting.ledger import PrivacyLedger
 from ecomrec.privacy.accounting.report import PrivacyReport
@@ -37,6 +37,15 @@ from ecomrec.recommendations import Recommendations
 _GRID = 1 << 20
 # Users times epsilon, over the root of the number of items, below which popularity does better.
 _ENOUGH = 80.0
+
+_NOT_COVERED = (
+    "hyper-parameters, when they were chosen by looking at this data",
+    "metrics computed on private users and shown, unless by DPMetrics",
+    "recommendations shown to the user whose own history was given",
+    "facts about groups: that people who buy A buy B",
+    "users with several accounts: each account is a user",
+    "time, memory and power that a fit takes, and errors about the table as a whole",
+)
 
 
 def _number(low: float, high: float, words: str, bad: tuple[Any, ...]) -> Rule:
@@ -246,7 +255,7 @@ class PrivateRecommender(BaseRecommender):
             noise=self.noise,
             secure=bool(source.secure),
             counted=self.ledger is not None,
-            more=self._also_not_covered(),
+            not_covered=_NOT_COVERED + self._also_not_covered(),
             advice=advice,
         )
         return PrivateState(_nobody(catalog), learned, available, not matrix, report)
@@ -406,16 +415,11 @@ class PrivateRecommender(BaseRecommender):
         state = self._fitted_state()
         if not is_table(X) and not isinstance(X, Interactions):
             self._check_width(state, X)
-        given, hidden, sizes = held_out(X, state.interactions.items)
-        if len(sizes) == 0:
+        catalog = state.interactions.items
+        people = read_test_users(X, None, catalog, 0.2)
+        if not people:
             return float("nan")
-        ids = state.interactions.items.ids
-        found = self.recommend(history=[ids[rows].tolist() for rows in given], k=10)
-        places = state.interactions.items.rows(found.items.ravel()).reshape(-1, 10)
-        hits = np.array(
-            [np.isin(row, part) & (row >= 0) for row, part in zip(places, hidden, strict=True)]
-        )
-        return float(np.mean(ndcg(hits, sizes)))
+        return float(metric_values(self, catalog, people, parse_metrics("ndcg@10")).mean())
 
     # ------------------------------------------------------------------ files
 

@@ -154,29 +154,3 @@ def sorted_rows(rows: PrivateRows, items: np.ndarray) -> PrivateRows:
     order = np.lexsort((items, owners))
     times = None if rows.times is None else rows.times[order]
     return PrivateRows(rows.indptr, items[order].astype(np.int32), rows.values[order], times)
-
-
-def held_out(X: Any, catalog: IdMap) -> tuple[list[np.ndarray], list[np.ndarray], np.ndarray]:
-    """Known items of each user of a test table, the hidden ones, and how many these are.
-
-    The newest fifth is hidden, at least one; without times, a fifth by a fixed order of items.
-    """
-    if isinstance(X, Interactions):
-        shop = X
-    else:
-        shop = Interactions.from_table(X) if is_table(X) else Interactions.from_matrix(X)
-    places = catalog.rows(shop.item_ids)
-    turn = np.random.default_rng(0).permutation(max(len(catalog), 1))
-    given, hidden = [], []
-    for user in range(shop.n_users):
-        codes, weights, *rest = shop.by_user.row(user)
-        good = (places[codes] >= 0) & (weights > 0)
-        rows = places[codes[good]]
-        if len(rows) < 2:
-            continue
-        when = rest[0][good] if shop.timed else np.zeros(len(rows))
-        order = rows[np.lexsort((turn[rows], when))]
-        cut = len(rows) - max(1, len(rows) // 5)
-        given.append(order[:cut])
-        hidden.append(order[cut:])
-    return given, hidden, np.array([len(part) for part in hidden], dtype=np.int64)

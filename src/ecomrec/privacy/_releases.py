@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from contextvars import ContextVar
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -17,48 +15,12 @@ from ecomrec.privacy.accounting.composition import (
     SetUnionEvent,
     ZCDPEvent,
 )
+from ecomrec.privacy.noise.door import answer
 from ecomrec.privacy.noise.samplers import NOISES, gumbel
+from ecomrec.privacy.noise.set_union import release_union
 
-T = TypeVar("T")
-Recorder = Callable[[str, dict[str, Any], Any, Callable[[], Any]], Any]
 # Rows of a matrix that get their noise at a time: a few MB of draws.
 _BLOCK = 1 << 20
-
-_recorder: ContextVar[Recorder | None] = ContextVar("ecomrec_recorder", default=None)
-
-
-@contextmanager
-def recorded(recorder: Recorder) -> Iterator[None]:
-    """Let a recorder see every release, and answer in its place.
-
-    Parameters
-    ----------
-    recorder : callable
-        Gets the name of a release, its parameters, the exact statistic and a function that makes
-        the release; returns what is released.
-    """
-    token = _recorder.set(recorder)
-    try:
-        yield
-    finally:
-        _recorder.reset(token)
-
-
-def answer(name: str, params: dict[str, Any], value: Any, release: Callable[[], T]) -> T:
-    """Return what a mechanism makes of an exact statistic: every release passes here.
-
-    Parameters
-    ----------
-    name : str
-    params : dict
-        All that the mechanism depends on beside the statistic; public.
-    value : Any
-        The exact statistic.
-    release : callable
-        Draws the noise and returns what may be seen.
-    """
-    recorder = _recorder.get()
-    return release() if recorder is None else recorder(name, params, value, release)
 
 
 class Releases:
@@ -210,24 +172,8 @@ class Releases:
         ndarray
             The ids whose noisy weight passes the threshold.
         """
-        from ecomrec.privacy.noise.mechanisms import union_threshold
-
         event = self._next(name, SetUnionEvent)
-        sigma = threshold = delta = 0.0
-        if event is not None:
-            sigma, delta = bound * event.noise_multiplier, event.delta
-            threshold = bound * union_threshold(event.noise_multiplier, event.delta, max_items)
-        params = {
-            "mechanism": "set_union", "sigma": sigma, "bound": bound, "threshold": threshold,
-            "delta": delta, "max_items": max_items,
-        }  # fmt: skip
-
-        def release() -> np.ndarray:
-            noise = NOISES["rounded_gaussian"](len(weights), sigma, self.source)
-            kept: np.ndarray = ids[weights + noise > threshold]
-            return kept
-
-        return answer(name, params, (ids, weights), release)
+        return release_union(name, ids, weights, event, bound, max_items, self.source)
 
     def finish(self) -> None:
         """Refuse a fit that did not release exactly what was booked."""

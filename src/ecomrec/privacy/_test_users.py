@@ -11,7 +11,8 @@ import numpy as np
 from ecomrec._ranking import METRICS
 from ecomrec._validation import check_k
 from ecomrec.data.ids import IdMap
-from ecomrec.data.tables import ITEM, TIME, USER, read_events, require_columns, to_frame
+from ecomrec.data.interactions import Interactions
+from ecomrec.data.tables import ITEM, TIME, USER, is_table, read_events, require_columns, to_frame
 from ecomrec.exceptions import DataError
 from ecomrec.privacy._reading import _coded
 
@@ -53,7 +54,7 @@ def read_test_users(test: Any, history: Any, catalog: IdMap, hidden: float) -> l
 
     Parameters
     ----------
-    test : table
+    test : table, Interactions, or users x items matrix
     history : table or None
         What the users did before. None: a share of each user's items is hidden, the newest, or,
         without times, those that a fixed order of the catalogue says; at least one of two.
@@ -88,27 +89,34 @@ def read_test_users(test: Any, history: Any, catalog: IdMap, hidden: float) -> l
 
 
 def _events_by_user(
-    table: Any, catalog: IdMap, what: str
+    data: Any, catalog: IdMap, what: str
 ) -> dict[Any, tuple[np.ndarray, np.ndarray]]:
     """Distinct items with a positive net weight of each user, and the newest time of each."""
-    frame = to_frame(table, what)
-    require_columns(frame, (USER, ITEM), what)
-    try:
-        events = read_events(frame, missing="drop unusable", what=what)
-    except DataError:  # it may name a value
-        raise DataError(
-            f"a column of {what} cannot be read: weight or rating must hold numbers, and "
-            f"{TIME} times."
-        ) from None
-    users, user_ids, _ = _coded(events.users, USER)
-    codes, ids, kind = _coded(events.items, ITEM)
+    if is_table(data):
+        frame = to_frame(data, what)
+        require_columns(frame, (USER, ITEM), what)
+        try:
+            events = read_events(frame, missing="drop unusable", what=what)
+        except DataError:  # it may name a value
+            raise DataError(
+                f"a column of {what} cannot be read: weight or rating must hold numbers, and "
+                f"{TIME} times."
+            ) from None
+        users, user_ids, _ = _coded(events.users, USER)
+        codes, ids, kind = _coded(events.items, ITEM)
+        values, times = events.values, events.times
+    else:
+        shop = data if isinstance(data, Interactions) else Interactions.from_matrix(data)
+        users = np.repeat(np.arange(shop.n_users), np.diff(shop.indptr))
+        codes, values, times = shop.indices, shop.data, shop.timestamps
+        user_ids, ids, kind = shop.user_ids, shop.item_ids, shop.items.kind
     if len(ids) and kind != catalog.kind:
         raise DataError(
             f"{what} has item ids of the kind {kind!r}, the model {catalog.kind!r}. Convert one."
         )
     items = catalog.rows(ids)[codes] if len(ids) else np.empty(0, dtype=np.int64)
-    values = np.ones(len(codes)) if events.values is None else events.values
-    times = np.zeros(len(codes), dtype=np.int64) if events.times is None else events.times
+    values = np.ones(len(codes)) if values is None else values
+    times = np.zeros(len(codes), dtype=np.int64) if times is None else times
     known = np.flatnonzero(items >= 0)
     order = known[np.lexsort((times[known], items[known], users[known]))]
     users, items, values, times = (column[order] for column in (users, items, values, times))

@@ -13,16 +13,11 @@ from sklearn.base import BaseEstimator
 from ecomrec._validation import Rule, check_params, integer, succeeds
 from ecomrec.data.ids import IdMap, encode_ids
 from ecomrec.data.tables import ITEM
+from ecomrec.privacy._budget import gaussians, report_of
 from ecomrec.privacy._model import PrivateRecommender
 from ecomrec.privacy._releases import Releases
 from ecomrec.privacy._test_users import metric_values, parse_metrics, read_test_users
-from ecomrec.privacy.accounting.composition import (
-    GaussianEvent,
-    PrivacyEvent,
-    calibrate_noise,
-    epsilon_of,
-    mu_of,
-)
+from ecomrec.privacy.accounting.composition import GaussianEvent, PrivacyEvent
 from ecomrec.privacy.accounting.report import PrivacyReport
 from ecomrec.privacy.noise.samplers import SystemNoise
 
@@ -247,7 +242,14 @@ class DPMetrics(BaseEstimator):
             dict(zip(labels, means.tolist(), strict=True)),
             dict(zip(labels, errors.tolist(), strict=True)),
             n_users,
-            self._report(releases, source),
+            report_of(
+                releases.events,
+                self.delta,
+                noise="rounded_gaussian",
+                secure=bool(source.secure),
+                counted=self.ledger is not None,
+                not_covered=_NOT_COVERED,
+            ),
         )
 
     def _plan(self) -> dict[str, PrivacyEvent | None]:
@@ -255,35 +257,11 @@ class DPMetrics(BaseEstimator):
         shares = {"metrics": 1.0}
         if self.n_users is None:
             shares = {"metrics": 1 - _COUNT_SHARE, "n_users": _COUNT_SHARE}
-        if math.isinf(self.epsilon):
-            return dict.fromkeys(shares)
-
-        def events(factor: float) -> dict[str, PrivacyEvent | None]:
-            return {name: GaussianEvent(factor / share**0.5) for name, share in shares.items()}
-
-        return events(
-            calibrate_noise(
-                self.epsilon,
-                self.delta,
-                lambda factor: [event for event in events(factor).values() if event is not None],
-            )
-        )
-
-    def _report(self, releases: Releases, source: Any) -> PrivacyReport:
-        events = tuple(releases.events)
-        private = len(events) > 0
-        unbooked = () if self.ledger else ("other releases of the same data: there is no ledger",)
-        return PrivacyReport(
-            private=private,
-            epsilon=epsilon_of(events, self.delta) if private else math.inf,
-            delta=self.delta,
-            mu=mu_of(events) if private else None,
-            events=events,
-            accountant="auto",
-            noise="rounded_gaussian" if private else "none",
-            secure_noise=private and bool(source.secure),
-            not_covered=unbooked + _NOT_COVERED,
-        )
+        return gaussians(
+            {name: 1 / math.sqrt(share) for name, share in shares.items()}, {},
+            epsilon=self.epsilon, delta=self.delta, noise="rounded_gaussian",
+            counts_users=False, vocabulary=False,
+        )  # fmt: skip
 
 
 def evaluate_histories(

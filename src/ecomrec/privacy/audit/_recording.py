@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import clone
 
-from ecomrec.privacy._releases import Recorder, recorded
+from ecomrec.privacy.noise.door import Recorder, recorded
 from ecomrec.privacy.noise.samplers import SeededNoise
 
 # Constructor parameters that an audit sets where they are not given.

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from scipy import special
 
-from ecomrec.privacy._releases import recorded
 from ecomrec.privacy.audit._recording import Call, Record, Replay, auditable
 from ecomrec.privacy.audit.replay import difference
+from ecomrec.privacy.noise.door import recorded
 from ecomrec.privacy.noise.samplers import SeededNoise
 
 Pair = tuple[Sequence[Call], Sequence[Call]]

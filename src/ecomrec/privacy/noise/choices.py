@@ -9,10 +9,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ecomrec.privacy._releases import answer
 from ecomrec.privacy.accounting.events import GumbelTopKEvent, PureDPEvent
 from ecomrec.privacy.noise import _exact
 from ecomrec.privacy.noise._values import check_positive, options
+from ecomrec.privacy.noise.door import answer
 from ecomrec.privacy.noise.samplers import NoiseSource, SystemNoise, gumbel
 
 

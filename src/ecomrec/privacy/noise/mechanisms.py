@@ -11,11 +11,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ecomrec.privacy._releases import answer
 from ecomrec.privacy.accounting.events import GaussianEvent, PureDPEvent, ZCDPEvent
 from ecomrec.privacy.noise import _exact
 from ecomrec.privacy.noise._values import check_positive, integers
 from ecomrec.privacy.noise.choices import ExponentialMechanism, GumbelTopK, ReportNoisyMax
+from ecomrec.privacy.noise.door import answer
 from ecomrec.privacy.noise.samplers import NOISES, NoiseSource, SystemNoise, discrete_laplace
 from ecomrec.privacy.noise.set_union import PartitionSelector, union_threshold
 

@@ -13,10 +13,10 @@ import numpy as np
 
 from ecomrec._lazy import computed_once
 from ecomrec.data.ids import encode_ids
-from ecomrec.privacy._releases import answer
 from ecomrec.privacy.accounting.composition import mu_from_epsilon
 from ecomrec.privacy.accounting.events import SetUnionEvent
 from ecomrec.privacy.noise._values import check_positive
+from ecomrec.privacy.noise.door import answer
 from ecomrec.privacy.noise.samplers import NoiseSource, SystemNoise, rounded_gaussian
 
 #: Steps of the grid in a weight of 1.
@@ -52,6 +52,48 @@ def union_threshold(noise_multiplier: float, delta: float, max_items: int) -> fl
     above = -np.expm1(np.log1p(-delta) / n)
     needed = 1.0 / np.sqrt(n) - noise_multiplier * ndtri(above)
     return float(needed.max() + _SLACK * (noise_multiplier + 1.0))
+
+
+def release_union(
+    name: str,
+    ids: np.ndarray,
+    weights: np.ndarray,
+    event: SetUnionEvent | None,
+    bound: int,
+    max_items: int,
+    source: NoiseSource,
+) -> np.ndarray:
+    """Return the ids whose weight with noise passes the threshold, in the order given.
+
+    Parameters
+    ----------
+    name : str
+    ids : ndarray of shape (n,)
+        Those that occur; how many these are is private, and no parameter of the release.
+    weights : ndarray of shape (n,), int64
+        Sums of users' weights, each positive.
+    event : SetUnionEvent or None
+        What was booked. None: all of them, without noise.
+    bound : int
+        The most that the weights of one user have as their L2 norm.
+    max_items : int
+        Most items of one user.
+    source : SystemNoise or SeededNoise
+    """
+    sigma, threshold, delta = 0.0, 0, 0.0
+    if event is not None:
+        sigma, delta = bound * event.noise_multiplier, event.delta
+        threshold = math.ceil(bound * union_threshold(event.noise_multiplier, delta, max_items))
+    params = {
+        "mechanism": "set_union", "sigma": sigma, "bound": bound, "threshold": threshold,
+        "delta": delta, "max_items": max_items,
+    }  # fmt: skip
+
+    def release() -> np.ndarray:
+        kept: np.ndarray = ids[weights + rounded_gaussian(len(weights), sigma, source) > threshold]
+        return kept
+
+    return answer(name, params, (ids, weights), release)
 
 
 @dataclass(frozen=True)
@@ -168,27 +210,16 @@ class PartitionSelector:
         -------
         list of ids, sorted
         """
-        sigma = GRID * self.event.noise_multiplier
-        threshold = math.ceil(GRID * self.threshold)
-        params = {
-            "mechanism": "set_union",
-            "sigma": sigma,
-            "bound": GRID,
-            "threshold": threshold,
-            "delta": self.event.delta,
-            "max_items": int(self.max_items_per_user),
-        }
         present = {key: weight for key, weight in values.items() if weight > 0}
         ids = np.empty(len(present), dtype=object)
         for at, key in enumerate(present):
             ids[at] = key
         weights = np.fromiter(present.values(), dtype=np.int64, count=len(present))
-
-        def release() -> list[Any]:
-            noise = rounded_gaussian(len(weights), sigma, source or SystemNoise())
-            return sorted(ids[weights + noise > threshold].tolist())
-
-        return answer(type(self).__name__, params, (ids, weights), release)
+        kept = release_union(
+            type(self).__name__, ids, weights, self.event, GRID, int(self.max_items_per_user),
+            source or SystemNoise(),
+        )  # fmt: skip
+        return sorted(kept.tolist())
 
     def select(self, users: Any, items: Any, source: NoiseSource | None = None) -> list[Any]:
         """Return the ids that enough users have, from pairs of a user and an item.
