@@ -53,11 +53,11 @@ class Results:
             raise MutationError(f"tests that cannot be collected: {report.longrepr}")
 
 
-def run(tests):
+def run(tests, *more):
     """Run tests in this process."""
     results, said = Results(), io.StringIO()
     nodes = [str(TESTS / test) for test in tests]
-    options = ["-q", "-p", "no:cacheprovider", "-m", "", "--no-header"]
+    options = ["-q", "-p", "no:cacheprovider", "-m", "", "--no-header", *more]
     with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
         pytest.main([*options, f"--rootdir={REPO}", "-c", str(REPO / "pyproject.toml"), *nodes],
                     plugins=[results])  # fmt: skip
@@ -143,8 +143,9 @@ def main(path):
     os.environ["HYPOTHESIS_PROFILE"] = PROFILE
     mutations = tomllib.loads(Path(path).read_text(encoding="utf-8"))["mutation"]
     every = list(dict.fromkeys(test for m in mutations for test in m["tests"]))
-    print(json.dumps({"name": "unmutated"} | run(every)), flush=True)  # noqa: T201
-    for mutation in mutations:
+    # All of it in children: torch's threads would not live on in those of a process that used them.
+    run(every, "--collect-only")  # what is imported here need not be imported in each
+    for mutation in [{"name": "unmutated", "tests": every, "changes": []}, *mutations]:
         print(json.dumps({"name": mutation["name"]} | in_child(mutation)), flush=True)  # noqa: T201
 
 
