@@ -45,7 +45,7 @@ def outcomes(listed):
         capture_output=True,
         text=True,
         check=False,
-        timeout=600,
+        timeout=900,
         env=os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
         cwd=Path(__file__).parents[2],
     )

@@ -42,6 +42,10 @@ MODELS = [
 ]
 
 
+def label(model):
+    return " ".join(repr(model).split())
+
+
 def fitted(model, log):
     sides = {"items": CATALOG} if model.vocabulary == "public" else {}
     return lambda: clone(model).fit(table(log), **sides)
@@ -54,7 +58,7 @@ def calls_of(model, log):
         return None
 
 
-@pytest.mark.parametrize("model", MODELS, ids=repr)
+@pytest.mark.parametrize("model", MODELS, ids=label)
 @given(data=st.data(), log=histories())
 def test_one_user_changes_a_statistic_by_what_was_declared(model, data, log):
     gone = data.draw(st.sampled_from(sorted(log)))
@@ -76,7 +80,7 @@ def test_one_user_changes_a_statistic_by_what_was_declared(model, data, log):
             assert square <= params["bound"] ** 2, name
 
 
-@pytest.mark.parametrize("model", MODELS, ids=repr)
+@pytest.mark.parametrize("model", MODELS, ids=label)
 @given(data=st.data(), log=histories())
 def test_the_order_of_rows_does_not_matter(model, data, log):
     frame = table(log)

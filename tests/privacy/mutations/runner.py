@@ -26,7 +26,7 @@ import pytest
 
 TESTS = Path(__file__).parents[1]
 REPO = TESTS.parents[1]
-SECONDS = 100
+SECONDS = 300
 # The first example that fails will do.
 PROFILE = "mutations"
 
