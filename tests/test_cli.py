@@ -28,6 +28,7 @@ from ecomrec.cli.models import find_model, make_model, model_names
 from ecomrec.cli.output import whole_file
 from ecomrec.cli.progress import Progress
 from ecomrec.datasets import make_shop
+from ecomrec.privacy import DPPopularity
 
 WEIGHTS = "view=1,cart=2,purchase=5,return=-5"
 
@@ -901,6 +902,8 @@ def test_file_that_is_no_model_is_said_so(folder, refused):
 def test_model_that_was_never_fitted_is_said_so(folder, refused):
     make_model("popular").save("empty.ecomrec")
     assert "never fitted" in refused("recommend", "--load", "empty.ecomrec")
+    DPPopularity().fit([[1, 0], [1, 1]]).save("private.ecomrec")
+    assert "is private and knows no users" in refused("recommend", "--load", "private.ecomrec")
 
 
 @pytest.mark.parametrize(

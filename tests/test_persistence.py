@@ -625,6 +625,25 @@ def test_arrays_beyond_the_file_are_refused(saved):
         read(saved)
 
 
+def test_array_that_no_memory_holds_is_refused(saved, monkeypatch):
+    def full(*args, **kwargs):
+        raise MemoryError
+
+    monkeypatch.setattr(np, "empty", full)
+    with pytest.raises(FileFormatError, match=r"bytes, more than fit into memory.*mmap=True"):
+        read(saved)
+
+
+@pytest.mark.parametrize("name", ["scores", "x" * 1_000_000])
+def test_error_about_a_header_stays_short(saved, name):
+    header, data = header_of(saved)
+    header[name] = {"dtype": "F64", "shape": [1] * 100_000, "data_offsets": [0, 8]}
+    put(saved, header, data)
+    with pytest.raises(FileFormatError, match="the header entry of array") as caught:
+        read(saved)
+    assert len(str(caught.value)) < 2000
+
+
 def test_array_that_the_manifest_does_not_know_is_refused(saved):
     header, data = header_of(saved)
     header["other"] = {"dtype": "U8", "shape": [2], "data_offsets": [N_BYTES, N_BYTES + 2]}

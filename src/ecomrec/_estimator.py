@@ -62,7 +62,8 @@ class StatefulEstimator(BaseEstimator, Generic[S]):
         manifest, arrays = persistence.read(path, verify=verify, mmap=mmap)
         if manifest.get("class") != cls.__name__:
             raise FileFormatError(
-                f"{path} holds a {manifest.get('class')}, not a {cls.__name__}. Use ecomrec.load."
+                f"{path} holds a {persistence.shortened(manifest.get('class'))}, not a "
+                f"{cls.__name__}. Use ecomrec.load."
             )
         return cls._unpacked(path, manifest, arrays)
 
@@ -96,7 +97,8 @@ class StatefulEstimator(BaseEstimator, Generic[S]):
             RecursionError,
         ) as error:
             raise FileFormatError(
-                f"{path} does not describe a {cls.__name__} that this version knows: {error}"
+                f"{path} does not describe a {cls.__name__} that this version knows: "
+                f"{persistence.shortened(error)}"
             ) from error
         return made
 

@@ -43,12 +43,14 @@ def _is_real(value: Any) -> bool:
     return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def integer(low: int, *, none: bool = False) -> Rule:
-    """Accept integers from `low`."""
+def integer(low: int, high: int | None = None, *, none: bool = False) -> Rule:
+    """Accept integers from `low`, and to `high` if it is given."""
+    upper = "" if high is None else f" and at most {high}"
+    bad: tuple[Any, ...] = (low - 1, 1.5, "3", True)
     rule = Rule(
-        f"an integer of at least {low}",
-        lambda v: _is_integer(v) and v >= low,
-        (low - 1, 1.5, "3", True),
+        f"an integer of at least {low}{upper}",
+        lambda v: _is_integer(v) and v >= low and (high is None or v <= high),
+        bad if high is None else (*bad, high + 1),
     )
     return _or_none(rule, none)
 

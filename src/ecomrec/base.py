@@ -103,8 +103,6 @@ class BaseRecommender(StatefulEstimator[State]):
     _reads_items: ClassVar[bool] = False
     #: Whether the users table must have lists of friends.
     _reads_friends: ClassVar[bool] = False
-    #: Whether short rows are filled by popularity; not where a rule may leave places empty.
-    _fills: ClassVar[bool] = True
     #: Whether it needs ratings although its own scores are none.
     _reads_ratings: ClassVar[bool] = False
 
@@ -207,10 +205,15 @@ class BaseRecommender(StatefulEstimator[State]):
     def _fitted(self, source: Source, sides: SideTables) -> State:
         """Return what is learned from events."""
         shop = source.shop(self._values(), getattr(self, "half_life", None))
-        if self._reads_items and sides.items is None:
-            miss_items(type(self).__name__, source.from_table)
+        self._check_tables(source, sides)
         available = read_available(sides.items, shop.items, None)
         return State(shop, self._fit(shop, sides), available, source.from_table)
+
+    def _check_tables(self, source: Source, sides: SideTables) -> None:
+        """Refuse events or side tables that lack what the model needs."""
+        source.shop(self._values(), getattr(self, "half_life", None))
+        if self._reads_items and sides.items is None:
+            miss_items(type(self).__name__, source.from_table)
 
     def _extended(self, state: State, grow: Growth, sides: SideTables) -> State:
         """Return a state with a batch of events."""
@@ -286,11 +289,13 @@ class BaseRecommender(StatefulEstimator[State]):
             state = fresh
             keys, query, known = self._ask(state, users, history)
         if not known.all() and unknown == "raise":
-            raise_unknown(keys, known, SKIP, history is not None)
+            ids = state.interactions.users if history is None else state.interactions.items
+            raise_unknown(keys, known, SKIP, history is not None, ids.kind)
         mask = make_mask(state, query, candidates, exclude, exclude_seen)
         items, scores = self._top_k(state, query, k, mask)
-        if self._fills and (items[:, -1] < 0).any():
-            ranking.fill_by_popularity(items, scores, state.by_popularity, mask)
+        if (items[:, -1] < 0).any():
+            open_rows = self._may_fill(query)
+            ranking.fill_by_popularity(items, scores, state.by_popularity, mask, open_rows)
         if not known.all():
             items[~known] = -1
             scores[~known] = np.nan
@@ -396,7 +401,7 @@ class BaseRecommender(StatefulEstimator[State]):
                 break
             state = fresh
         if not known.all() and unknown == "raise":
-            raise_unknown(keys, known, SKIP)
+            raise_unknown(keys, known, SKIP, kind=id_map.kind)
         n = len(rows)
         found = np.full((n, check_k(k)), -1, dtype=np.int32)
         scores = np.full((n, k), np.nan, dtype=np.float32)
@@ -564,6 +569,10 @@ class BaseRecommender(StatefulEstimator[State]):
             items[rows], scores[rows] = ranking.top_k(block, k, part, getattr(self, "n_jobs", 1))
         return items, scores
 
+    def _may_fill(self, query: Query) -> np.ndarray:
+        """Whether popular items may fill each row: not where a rule leaves places empty."""
+        return np.ones(len(query.users), dtype=bool)
+
     def _predict(self, state: State, users: np.ndarray, items: np.ndarray) -> np.ndarray:
         """Scores of pairs of rows, NaN where one is -1; blocks of `_score` by default."""
         result = np.full(len(users), np.nan)
@@ -656,7 +665,7 @@ def miss_items(name: str, from_table: bool) -> None:
     )
     if from_table:
         raise DataError(f"{message}; got items=None.")
-    warnings.warn(f"{message}. Without it everybody gets what sells.", UserWarning, stacklevel=4)
+    warnings.warn(f"{message}. Without it everybody gets what sells.", UserWarning, stacklevel=5)
 
 
 def load(path: str | PathLike[str], *, verify: bool = False, mmap: bool = False) -> Any:

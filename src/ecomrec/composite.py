@@ -18,7 +18,13 @@ from ecomrec.data.source import Growth, Removal, Source
 from ecomrec.exceptions import FileFormatError
 from ecomrec.kernels import neighbors, ranking
 from ecomrec.requests import make_query
-from ecomrec.state import pack_fields, pack_shop, unpack_fields, unpack_shop
+from ecomrec.state import (
+    pack_fields,
+    pack_shop,
+    unpack_available,
+    unpack_fields,
+    unpack_shop,
+)
 
 Named = list[tuple[str, BaseRecommender]]
 
@@ -52,6 +58,8 @@ class CompositeRecommender(BaseRecommender):
 
     _learned_types: ClassVar[tuple[type, ...]] = (Composed,)
     _own_types: ClassVar[tuple[type, ...]] = ()
+    #: Whether it reads scores of parts for items that their own lists may not show.
+    _reads_scores: ClassVar[bool] = False
     #: Parameters that hold lists of (name, recommender or other estimator).
     _part_lists: ClassVar[tuple[str, ...]] = ("parts",)
 
@@ -118,6 +126,14 @@ class CompositeRecommender(BaseRecommender):
             listed = getattr(self, attribute)
             if _is_listing(listed) and any(name in params for name, _ in listed):
                 setattr(self, attribute, [(n, params.pop(n, part)) for n, part in listed])
+        for key in params:
+            name, nested, _ = key.partition("__")
+            if nested and name not in params and name in self._defaults():
+                raise ValueError(
+                    f"{type(self).__name__}: {name!r} is one of its default parts, which are not "
+                    f"among its parameters, so {key!r} cannot be set. Pass parts of your own "
+                    f"first; got {self!r}."
+                )
         super().set_params(**params)
         return self
 
@@ -126,6 +142,21 @@ class CompositeRecommender(BaseRecommender):
             listed = getattr(self, attribute)
             if _is_listing(listed):
                 yield from listed
+
+    def _defaults(self) -> list[str]:
+        """Names of the parts that nobody passed."""
+        passed = [*self.get_params(deep=False).values(), *(part for _, part in self._listed())]
+        return [n for n, part in self._parts() if not any(part is one for one in passed)]
+
+    def _nested(self) -> Iterator[tuple[str, BaseRecommender]]:
+        """Parts at any depth, named as parameters are."""
+        for name, part in self._parts():
+            yield name, part
+            if isinstance(part, CompositeRecommender):
+                yield from ((f"{name}__{path}", inner) for path, inner in part._nested())
+
+    def _check_as_part(self, path: str, owner: CompositeRecommender) -> None:
+        """Refuse to be a part, at a path, of a composition that could not use it."""
 
     def _check_params(self) -> None:
         super()._check_params()
@@ -139,6 +170,9 @@ class CompositeRecommender(BaseRecommender):
                 )
         for _, part in self._parts():
             part._check_params()
+        for path, part in self._nested():
+            if isinstance(part, CompositeRecommender):
+                part._check_as_part(path, self)
 
     # ------------------------------------------------------------------ learning
 
@@ -148,11 +182,23 @@ class CompositeRecommender(BaseRecommender):
 
     def _fitted(self, source: Source, sides: SideTables) -> State:
         source.shop(self._values(), self.half_life)
+        if source.from_table:  # a matrix gets warnings, from the parts
+            self._check_tables(source, sides)
         own = self._learn_own(source, sides)
         parts = self._fitted_parts(source, sides)
         shop = source.shop(self._values(), self.half_life)
         available = parts[0]._state.available
         return State(shop, Composed(parts, own), available, source.from_table)
+
+    def _check_tables(self, source: Source, sides: SideTables) -> None:
+        for name, part in self._parts():
+            try:
+                part._check_tables(source, sides)
+            except ValueError as error:
+                kind = "its default part" if name in self._defaults() else "part"
+                error.args = (f"{type(self).__name__}: {kind} {name!r}: {error}",)
+                raise
+        super()._check_tables(source, sides)
 
     def _extended(self, state: State, grow: Growth, sides: SideTables) -> State:
         parts = tuple(
@@ -199,9 +245,9 @@ class CompositeRecommender(BaseRecommender):
             history = list(history)
         keys, query, known = super()._ask(state, users, history)
         others = {_kind_of(shop): shop for shop in _shops(state)}
+        views = {_kind_of(state.interactions): query.profiles}
         others.pop(_kind_of(state.interactions))
         if others and history is not None:
-            views = {}
             for kind, shop in others.items():
                 counted = replace(state, interactions=shop, learned=None)
                 views[kind] = make_query(counted, users, history, quiet=True)[1].profiles
@@ -224,6 +270,11 @@ class CompositeRecommender(BaseRecommender):
         value = float(shop.data.max(initial=1.0)) if shop.kind == "rating" else 1.0
         weights = np.full_like(query.profiles.weights, value)
         return query._replace(profiles=Profiles(*query.profiles[:2], weights))
+
+    def _may_fill(self, query: Query) -> np.ndarray:
+        of_parts = [part._may_fill(query) for _, part in self._parts()]
+        every: np.ndarray = np.logical_and.reduce(of_parts)
+        return every
 
     # ------------------------------------------------------------------ what the parts say
 
@@ -313,7 +364,7 @@ class CompositeRecommender(BaseRecommender):
             known += [other for other in _shops(state) if other not in known]
             parts.append(with_state(part, state))
         composed = Composed(tuple(parts), own)
-        return State(shop, composed, arrays.get("available"), bool(manifest["from_table"]))
+        return State(shop, composed, unpack_available(arrays, shop), bool(manifest["from_table"]))
 
     def _packed_own(self, own: Any) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """What the composite learned, as a manifest and arrays."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ecomrec.data.histories import Profiles, read_histories, stored_profiles
+from ecomrec.data.histories import Profiles, gathered, read_histories, stored_profiles
 from ecomrec.data.ids import IdMap, id_list
 from ecomrec.data.interactions import Interactions
 from ecomrec.data.tables import USER
@@ -105,6 +105,7 @@ def known_rows(ids: IdMap, wanted: Any, name: str) -> np.ndarray:
     return np.unique(rows)
 
 
+_PLAIN_KINDS = ("int", "str", "bytes")
 SKIP = "Pass unknown='skip' to leave their rows empty."
 
 
@@ -113,15 +114,23 @@ def raise_unknown(
     known: np.ndarray,
     advice: str = "",
     histories: bool = False,
+    kind: str | None = None,
 ) -> None:
-    """Raise an `UnknownIdError` that names the first keys that are not known."""
+    """Raise an `UnknownIdError` that names the first keys that are not known.
+
+    `kind` is that of the ids in fit: it is told where the keys are of another one.
+    """
     missing = np.flatnonzero(~known)
     if histories:
         message = f"no item of the histories in rows {missing[:5].tolist()} is known."
+        message += f" Ids of items are {kind} here." if kind else ""
     else:
         listing = [_plain(keys[row]) for row in missing[:5]]
         more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
         message = f"ids not seen in fit: {listing}{more}."
+        given = type(listing[0]).__name__
+        if kind in _PLAIN_KINDS and given in _PLAIN_KINDS and given != kind:
+            message += f" Ids in fit were {kind}, these are {given}."
     raise UnknownIdError(f"{message} {advice}".rstrip())
 
 
@@ -181,24 +190,11 @@ def taken(query: Query, mask: ranking.Mask, rows: np.ndarray) -> tuple[Query, ra
     """Return some rows of a request."""
     views = query.views
     if views is not None:
-        views = {key: _some(profiles, rows) for key, profiles in views.items()}
-    asked = Query(query.users[rows], _some(query.profiles, rows), query.as_stored, views)
-    at, where = _gathered(mask.excluded_at, rows)
+        views = {key: profiles.take(rows) for key, profiles in views.items()}
+    asked = Query(query.users[rows], query.profiles.take(rows), query.as_stored, views)
+    at, where = gathered(mask.excluded_at, rows)
     mask = mask._replace(excluded=mask.excluded[where], excluded_at=at)
     if len(mask.candidate_at):
-        at, where = _gathered(mask.candidate_at, rows)
+        at, where = gathered(mask.candidate_at, rows)
         mask = mask._replace(candidates=mask.candidates[where], candidate_at=at)
     return asked, mask
-
-
-def _some(profiles: Profiles, rows: np.ndarray) -> Profiles:
-    at, where = _gathered(profiles.indptr, rows)
-    return Profiles(at, profiles.items[where], profiles.weights[where])
-
-
-def _gathered(indptr: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Offsets of some rows laid end to end, and where their entries are."""
-    lengths = np.diff(indptr)[rows]
-    at = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
-    where = np.repeat(indptr[rows] - at[:-1], lengths) + np.arange(at[-1])
-    return at, where

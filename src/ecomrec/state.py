@@ -35,7 +35,8 @@ class State:
     learned : dataclass or None
         The model's own arrays, `RowStore`, `IdMap` and scalars. Rows that are not similarities
         of users or of items have their shapes told by its method ``row_shapes(interactions)``, a
-        dict of field to (n_rows, n_columns).
+        dict of field to (n_rows, n_columns); arrays are told by ``array_rules(interactions)``, a
+        dict of field to `ArrayRule`. What a file holds is checked against both.
     available : ndarray of shape (n_items,), bool, or None
         False for items that a catalogue marks as not available.
     from_table : bool
@@ -52,6 +53,49 @@ class State:
         """Items by the number of users with evidence, ties by row: int32 of shape (n_items,)."""
         counts = self.interactions.item_counts
         return np.argsort(-counts, kind="stable").astype(np.int32)
+
+
+class ArrayRule(NamedTuple):
+    """What an array that a model learned must be, so that kernels can trust it.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        -1 where any length will do.
+    low, high : int or None
+        The values are integers from `low` to below `high`.
+    is_order : bool
+        The values are those of a permutation.
+    dtype : type or None
+        Of the numbers, where kernels take just one.
+    """
+
+    shape: tuple[int, ...]
+    low: int | None = None
+    high: int | None = None
+    is_order: bool = False
+    dtype: type[np.generic] | None = None
+
+    def fits(self, found: Any) -> bool:
+        """Whether an array is as it must be."""
+        if not isinstance(found, np.ndarray) or found.ndim != len(self.shape):
+            return False
+        if any(n not in (-1, m) for n, m in zip(self.shape, found.shape, strict=True)):
+            return False
+        if self.dtype is not None and found.dtype != self.dtype:
+            return False
+        low, high = (0, len(found)) if self.is_order else (self.low, self.high)
+        if low is not None and high is not None:
+            if found.dtype.kind not in "iu":
+                return False
+            if found.size and (found.min() < low or found.max() >= high):
+                return False
+        return not self.is_order or bool((np.bincount(found, minlength=len(found)) == 1).all())
+
+
+def columns_of(array: np.ndarray) -> int:
+    """Number of columns, or -1 for what has none."""
+    return int(array.shape[1]) if array.ndim == 2 else -1
 
 
 class SideTables(NamedTuple):
@@ -98,6 +142,10 @@ def pack_parameter(value: Any) -> Any:
         defaults = {key: parameter.default for key, parameter in signature.items()}
         given = value.get_params(deep=False)
         changed = {key: v for key, v in given.items() if not _same(v, defaults.get(key, ...))}
+        try:
+            persistence.check_component(name, changed, signature)
+        except FileFormatError as error:
+            raise TypeError(f"Cannot save this model: {error}.") from error
         params = {key: pack_parameter(v) for key, v in sorted(changed.items())}
         return {"component": [name, params]}
     if isinstance(value, (list, tuple)) and _holds_estimators(value):
@@ -114,8 +162,12 @@ def unpack_parameter(value: Any) -> Any:
         return persistence.unpack_value(value)
     name, params = value["component"]
     if name not in _PARAMETERS:
-        raise FileFormatError(f"it holds a {name!r}, which is none of {sorted(_PARAMETERS)}")
-    return _component(name)(**{key: unpack_parameter(v) for key, v in params.items()})
+        what = persistence.shortened(repr(name))
+        raise FileFormatError(f"it holds a {what}, which is none of {sorted(_PARAMETERS)}")
+    kind = _component(name)
+    given = {key: unpack_parameter(v) for key, v in params.items()}
+    persistence.check_component(name, given, inspect.signature(kind).parameters)
+    return kind(**given)
 
 
 def _holds_estimators(values: Sequence[Any]) -> bool:
@@ -215,7 +267,20 @@ def unpack_state(
     learned_type = {kind.__name__: kind for kind in learned_types}[manifest["learned_type"]]
     shop = unpack_shop(manifest["shop"], arrays, shared)
     learned = unpack_fields(manifest["learned"], arrays, learned_type, shop)
-    return State(shop, learned, arrays.get("available"), bool(manifest["from_table"]))
+    return State(shop, learned, unpack_available(arrays, shop), bool(manifest["from_table"]))
+
+
+def unpack_available(arrays: dict[str, np.ndarray], shop: Interactions) -> np.ndarray | None:
+    """Return which items are available, None where no catalogue says."""
+    return _flags("available", arrays, shop.n_items)
+
+
+def _flags(name: str, arrays: dict[str, np.ndarray], n: int) -> np.ndarray | None:
+    """Return an array of n booleans, if there is one."""
+    found = arrays.get(name)
+    if found is not None and (found.shape != (n,) or found.dtype != np.bool_):
+        raise FileFormatError(f"the array {name} does not fit the ids; it is damaged.")
+    return found
 
 
 def unpack_shop(
@@ -234,8 +299,8 @@ def unpack_shop(
         IdMap(users, user_kind),
         IdMap(items, item_kind),
         _unpack_rows("shop", arrays, sum(name.startswith("shop.") for name in arrays) - 1),
-        listed_users=arrays.get("listed_users"),
-        listed_items=arrays.get("listed_items"),
+        listed_users=_flags("listed_users", arrays, len(users)),
+        listed_items=_flags("listed_items", arrays, len(items)),
         **{name: persistence.unpack_value(v) for name, v in values.items()},
     )
     _check_rows(shop.by_user, shop.n_users, shop.n_items)
@@ -249,7 +314,7 @@ def unpack_fields(
     shop: Interactions | None = None,
     prefix: str = "learned",
 ) -> Any:
-    """Return the dataclass that `pack_fields` packed, with all rows checked."""
+    """Return the dataclass that `pack_fields` packed, with its arrays and rows checked."""
     learned: dict[str, Any] = {}
     for name, form in forms.items():
         if "rows" in form:
@@ -262,6 +327,10 @@ def unpack_fields(
         else:
             learned[name] = persistence.unpack_value(form["value"])
     made = learned_type(**learned)
+    rules = made.array_rules(shop) if hasattr(made, "array_rules") else {}
+    for name, rule in rules.items():
+        if getattr(made, name) is not None and not rule.fits(learned[name]):
+            raise FileFormatError(f"the array {name} does not fit the others; it is damaged.")
     shapes = made.row_shapes(shop) if hasattr(made, "row_shapes") else {}
     for name, rows in learned.items():
         if isinstance(rows, RowStore):
@@ -277,6 +346,7 @@ def _unpack_rows(name: str, arrays: dict[str, np.ndarray], n_columns: int) -> Ro
     indptr = arrays[f"{name}.indptr"]
     if (
         indptr.ndim != 1
+        or indptr.dtype != np.int64
         or len(indptr) == 0
         or indptr[0] != 0
         or (np.diff(indptr) < 0).any()
@@ -289,7 +359,9 @@ def _unpack_rows(name: str, arrays: dict[str, np.ndarray], n_columns: int) -> Ro
 def _check_rows(store: RowStore, n_rows: int, n_columns: int) -> None:
     """Refuse rows that would make a kernel read beyond its arrays."""
     indices = store.columns[0]
-    if store.n_rows != n_rows or (
-        len(indices) and (indices.min() < 0 or indices.max() >= n_columns)
+    if (
+        store.n_rows != n_rows
+        or indices.dtype != np.int32
+        or (len(indices) and (indices.min() < 0 or indices.max() >= n_columns))
     ):
         raise FileFormatError("the stored matrix does not fit its ids; the file is damaged.")

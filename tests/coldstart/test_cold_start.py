@@ -6,10 +6,12 @@ import pytest
 
 import ecomrec
 from ecomrec.cf import ALS, BPR, SVD, ItemKNN, Popularity, PureSVD
-from ecomrec.coldstart import AttributeToFactor, ColdStart
+from ecomrec.coldstart import AttributeToFactor, ColdStart, Friends, friend_lists
 from ecomrec.coldstart._new_items import aligned, merged
+from ecomrec.coldstart._strangers import are_alike
 from ecomrec.content import AttributeRecommender, TfidfRecommender
 from ecomrec.exceptions import DataError, UnknownIdError
+from ecomrec.hybrid import Blend
 from ecomrec.testing import check_recommender
 
 EVENTS = pd.DataFrame(
@@ -122,6 +124,95 @@ def test_hidden_items_do_not_change_the_path(model):
     open_answer = model.recommend(["ann"], 9)
     scores = dict(zip(open_answer.items[0], open_answer.scores[0], strict=True))
     assert answer.scores[0, 0] == pytest.approx(scores["new tea"])
+
+
+def test_fallback_may_have_any_name():
+    for name in ("all", "popularity"):
+        parts = [(name, Popularity()), ("later", Popularity(group="country"))]
+        model = ColdStart(ItemKNN(), parts).fit(EVENTS, users=USERS)
+        answer = model.recommend(["stranger", "eve"], 4)
+        assert answer.paths.tolist() == [name, name]
+        assert answer.items[:, 0].tolist() == ["mug", "mug"]
+
+
+def blended(parts):
+    blend = Blend([("knn", ItemKNN()), ("sold", Popularity())])
+    return ColdStart(blend, parts).fit(EVENTS, items=ITEMS, users=USERS)
+
+
+@pytest.mark.parametrize("base", ["blend", "ratings"])
+def test_model_that_answers_everybody_is_asked_about_those_it_knows(base):
+    model = blended(FALLBACK)
+    if base == "ratings":
+        events = EVENTS.assign(rating=[5, 1, 4, 2, 5, 4, 3, 1])
+        model = ColdStart(SVD(3), FALLBACK).fit(events, items=ITEMS, users=USERS)
+    group = Popularity(group="country").fit(EVENTS, users=USERS)
+    french, german = group.recommend(["ann", "eve"], 2, exclude_seen=False).items.tolist()
+    known = [{"country": "FR"}, {"country": "DE"}, {}]
+    answer = model.recommend(attributes=known, k=2)
+    assert answer.paths.tolist() == ["group", "group", "all"]
+    assert answer.items[:2].tolist() == [french, german]
+    # A history comes before attributes; eve is in the users table, and has done nothing.
+    people = ["ann", "eve", "stranger"]
+    assert model.recommend(people, 2).paths.tolist() == ["model", "group", "all"]
+    told = model.recommend(people, 2, attributes=[{"country": "DE"}, {"country": "FR"}, {}])
+    assert told.paths.tolist() == ["model", "group", "all"]
+    assert told.items[1].tolist() == french
+    visits = model.recommend(history=[["mug"], []], k=2)
+    assert visits.paths.tolist() == ["model", "all"]
+    for row, person in enumerate(people):
+        alone = model.recommend([person], 2)
+        assert alone.items[0].tolist() == model.recommend(people, 2).items[row].tolist()
+    first = model.recommend(["eve"], 1)
+    assert model.explain("eve", first.items[0, 0])["part"].unique().tolist() == ["group"]
+    pair = [("eve", first.items[0, 0])]
+    assert model.predict(pair).tolist() == pytest.approx(first.scores[0].tolist())
+
+
+def test_model_that_answers_everybody_stands_in_where_no_fallback_can():
+    model = blended([("text", TfidfRecommender())])
+    answer = model.recommend(["eve", "stranger"], 3)
+    assert answer.paths.tolist() == ["model", "model"]
+    assert answer.items[:, 0].tolist() == ["mug", "mug"]
+    assert model.explain("eve", "mug")["part"].str.startswith("model").all()
+    assert model.predict([("eve", "mug")])[0] == pytest.approx(answer.scores[0, 0])
+    # What nobody has touched says nothing to it, and something to the words.
+    assert model.recommend(history=[["new tea"]], k=1).paths.tolist() == ["text"]
+
+
+def test_model_that_knows_users_without_a_history_answers_them():
+    pairs = pd.DataFrame({"user_id": ["eve"], "friend_id": ["dan"]})
+    users = friend_lists(pairs, users=USERS, both_ways=False)
+    parts = [("friends", Friends()), ("sold", Popularity())]
+    model = ColdStart(Blend(parts), FALLBACK).fit(EVENTS, items=ITEMS, users=users)
+    assert model.recommend(["eve", "stranger"], 1).paths.tolist() == ["model", "all"]
+    groups = ColdStart(Popularity(group="country"), [("all", Popularity())])
+    answer = groups.fit(EVENTS, users=USERS).recommend(attributes=[{"country": "DE"}, {}], k=1)
+    assert answer.paths.tolist() == ["model", "all"]
+
+
+def test_lists_are_alike_whatever_the_order_of_ties():
+    usual = np.array([[4, 0, 1]]), np.array([[3.0, 1.0, 1.0]])
+    items = [[4, 0, 1], [4, 2, 1], [4, 0, 1], [0, 4, 1], [4, 0, -1]]
+    scores = [[3, 1, 1], [3, 1, 1], [3, 1.1, 1], [3, 1, 1], [3, 1, np.nan]]
+    found = are_alike(usual, (np.array(items), np.array(scores)), 5)
+    assert found.tolist() == [True, True, False, False, False]
+    nothing = np.full((1, 3), -1), np.full((1, 3), np.nan)
+    assert are_alike(nothing, nothing, 5).tolist() == [True]
+    assert are_alike(nothing, usual, 5).tolist() == [False]
+
+
+def test_what_is_said_goes_before_all_that_the_users_table_says():
+    users = friend_lists(pd.DataFrame({"user_id": ["eve"], "friend_id": ["dan"]}), users=USERS)
+    parts = [("text", TfidfRecommender()), *FALLBACK[1:]]
+    model = ColdStart(Friends(), parts).fit(EVENTS, items=ITEMS, users=users)
+    said = [{}, {"country": "FR"}, {"country": None}, {"country": "XX"}]
+    answer = model.recommend(["eve"] * 4, 1, attributes=said)
+    assert answer.paths.tolist() == ["model", "group", "model", "all"]
+    # A history goes before both, of whatever items.
+    model = ColdStart(TfidfRecommender(), FALLBACK[1:]).fit(EVENTS, items=ITEMS, users=USERS)
+    told = {"attributes": [{"country": "FR"}], "k": 1}
+    assert model.recommend(history=[["new tea"]], **told).paths.tolist() == ["model"]
 
 
 def place(new, known, wanted, weight=1.0, capped=False):
@@ -270,6 +361,47 @@ def test_missing_attributes_are_no_attributes(model):
     table = pd.DataFrame({"country": ["FR", None, np.nan]})
     assert model.recommend(attributes=table, k=1).paths.tolist() == ["group", "all", "all"]
     assert model.recommend(attributes=[], k=1).items.shape == (0, 1)
+    stored = model.recommend(["eve"], 1, attributes=[{"country": np.float32("nan")}])
+    assert stored.paths.tolist() == ["group"]
+    nullable = pd.DataFrame({"country": pd.array([None], dtype="string")})
+    assert model.recommend(["eve"], 1, attributes=nullable).paths.tolist() == ["group"]
+
+
+def test_groups_read_the_same_as_integers_and_as_floats():
+    model = ColdStart(ItemKNN(), [("group", Popularity(group="segment")), ("all", Popularity())])
+    asked = pd.DataFrame({"segment": [1, 2, None]})
+    for segments in ([1, 1, 2, 2], [1, 1, 2, np.nan]):
+        users = pd.DataFrame({"user_id": ["ann", "bob", "cleo", "dan"], "segment": segments})
+        model.fit(EVENTS, users=users)
+        for table in (asked, [{"segment": 1}, {"segment": "2"}, {}], [{"segment": np.int8(1)}]):
+            answer = model.recommend(attributes=table, k=1)
+            assert answer.paths.tolist() == ["group", "group", "all"][: len(answer)]
+    large = pd.DataFrame({"user_id": ["ann", "bob"], "segment": [2**60, 2**60 + 1]})
+    answer = model.fit(EVENTS, users=large).recommend(
+        attributes=[{"segment": 2**60 + 1}, {"segment": 2**60 + 2}], k=2
+    )
+    assert answer.paths.tolist() == ["group", "all"]
+    assert sorted(answer.items[0]) == ["mug", "pot"]
+
+
+def test_missing_groups_are_no_group_in_any_table():
+    polars = pytest.importorskip("polars")
+    parts = [("group", Popularity(group="segment")), ("all", Popularity())]
+    users = {"user_id": ["ann", "bob", "cleo"], "segment": [1.0, float("nan"), None]}
+    for table in (pd.DataFrame(users), polars.DataFrame(users, strict=False)):
+        model = ColdStart(ItemKNN(), parts).fit(EVENTS, users=table)
+        asked = [{"segment": "nan"}, {"segment": float("nan")}, {"segment": 1}]
+        answer = model.recommend(attributes=asked, k=1)
+        assert answer.paths.tolist() == ["all", "all", "group"]
+
+
+def test_table_of_attributes_describes_each_visitor_once(model):
+    table = pd.DataFrame({"user_id": ["x", "x"], "country": ["FR", "DE"]})
+    with pytest.raises(DataError, match=r"more than one row for user_id 'x'\. Keep one of each"):
+        model.recommend(["x"], attributes=table)
+    assert model.recommend(attributes=table, k=1).scores.tolist() == [[2], [1]]
+    answer = model.recommend(["x", "y", "x"], 2, attributes=table.head(1))
+    assert answer.paths.tolist() == ["group", "all", "group"]
 
 
 def test_wrong_parts_are_refused():

@@ -264,6 +264,8 @@ def test_log_has_what_evaluation_needs():
     assert len(frame) == 6
     skipped = fitted().recommend(["u0", "?"], unknown="skip")
     assert np.isnan(skipped.propensities[1]).all()
+    nothing = fitted().recommend(["?"], unknown="skip").to_frame()
+    assert nothing.dtypes[-2:].tolist() == frame.dtypes[-2:].tolist() == [bool, float]
 
 
 @settings(max_examples=5)

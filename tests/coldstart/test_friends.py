@@ -192,6 +192,8 @@ def test_pairs_become_lists_both_ways():
     assert both == {1: {2: 4.0, 3: 0.5}, 2: {1: 4.0}, 3: {1: 0.5}}
     one = friend_lists(pairs, both_ways=False).set_index("user_id")["friends"].to_dict()
     assert one == {1: {2: 1.0, 3: 0.5}, 2: {1: 4.0}}
+    floats = friend_lists(pairs.astype({"user_id": float, "friend_id": np.float32}))
+    assert repr(floats["friends"][2]) == "{1: 0.5}"
 
 
 def test_lists_join_a_users_table():
@@ -210,6 +212,11 @@ def test_lists_join_a_users_table():
         ({"user_id": [1], "friend": [2]}, "the table of friends lacks the columns"),
         ({"user_id": [1], "friend_id": [None]}, "rows without an id or a weight"),
         ({"user_id": [1], "friend_id": [2], "weight": [-3.0]}, "counts for -3.0"),
+        ({"user_id": [1, "x"], "friend_id": [2, 3]}, r"user_id mixes types of ids: int \(1\)"),
+        ({"user_id": [1, 2], "friend_id": ["x", 3]}, "friend_id mixes types of ids"),
+        ({"user_id": [1], "friend_id": ["x"]}, "friend_id holds str ids, and user_id int"),
+        ({"user_id": [1.5], "friend_id": [2]}, "user_id holds fractions such as 1.5"),
+        ({"user_id": [[1]], "friend_id": [[2]]}, "user_id holds list values"),
     ],
 )
 def test_pairs_that_make_no_sense_are_refused(pairs, message):

@@ -12,6 +12,7 @@ from ecomrec.cf import SVD, ItemKNN, Popularity
 from ecomrec.coldstart import Onboarding, _questions
 from ecomrec.coldstart.onboarding import STRATEGIES
 from ecomrec.exceptions import DataError
+from ecomrec.hybrid import Blend
 
 # Everybody likes the bread; 60 like tea and its pot, 50 coffee and its pot, 10 neither.
 ROWS = []
@@ -131,6 +132,21 @@ def test_answers_take_filters():
     known = model.recommend([3, "?"], answers=[{"coffee": "liked"}, {}], k=1)
     assert known.items.tolist() == [["coffeepot"], ["bread"]]
     assert list(known.keys) == [3, "?"]
+
+
+@pytest.mark.parametrize("model", [ItemKNN(), Popularity(), "mixed"], ids=str)
+def test_rows_of_one_user_are_answered_each_for_itself(model):
+    if model == "mixed":
+        model = Blend([("knn", ItemKNN()), ("faded", ItemKNN(half_life="9D"))])
+    events = EVENTS.assign(timestamp=pd.Timestamp("2024-05-01"))
+    model = Onboarding(model).fit(events)
+    said = [{"tea": True, "coffee": False}, {"coffee": True}, {}, {"teapot": False}]
+    for person in ("z", 3, 115):
+        alone = [model.recommend([person], answers=[one], k=4) for one in said]
+        recs = model.recommend([person] * 4, answers=said, k=4)
+        assert recs.items.tolist() == [one.items[0].tolist() for one in alone]
+        np.testing.assert_allclose(recs.scores, [one.scores[0] for one in alone], rtol=1e-5)
+        assert list(recs.keys) == [person] * 4
 
 
 def test_models_of_ratings_hear_of_dislikes():

@@ -15,6 +15,7 @@ from sklearn.pipeline import make_pipeline
 
 from ecomrec.data.cleaning import MissingValues
 from ecomrec.data.robots import RobotFilter
+from ecomrec.data.tables import LEARNED
 from ecomrec.exceptions import DataError
 
 KINDS = {
@@ -413,3 +414,11 @@ def test_filters_chain_in_a_pipeline(make):
         MissingValues(ids="drop"), RobotFilter(max_events_per_minute=2)
     ).fit_transform(table)
     assert column(out, "user_id") == ["ann", "ann"]
+
+
+@pytest.mark.parametrize(("ratings", "tells"), [("mean", True), ("drop", False)])
+def test_a_table_tells_that_its_ratings_depend_on_all_users(ratings, tells):
+    given = pd.DataFrame({"user_id": [1, 2], "item_id": [1, 1], "rating": [4.0, None]})
+    found = MissingValues(ratings=ratings).fit_transform(given)
+    assert (LEARNED in found.attrs) is tells
+    assert not given.attrs

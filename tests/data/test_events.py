@@ -14,6 +14,7 @@ from sklearn.pipeline import Pipeline
 
 from ecomrec.data import Interactions
 from ecomrec.data.events import EventWeights
+from ecomrec.data.tables import LEARNED
 from ecomrec.exceptions import DataError
 
 WEIGHTS = {"view": 1, "cart": 3, "purchase": 5, "return": -5}
@@ -498,3 +499,15 @@ def test_y_is_refused_when_it_no_longer_matches_the_rows():
         DataError, match="EventWeights dropped 1 of 3 rows, so y no longer matches"
     ):
         weigher.fit_transform(table, [1, 2, 3])
+
+
+@pytest.mark.parametrize(
+    ("options", "tells"),
+    [({"half_life": "1D"}, True), ({"half_life": "1D", "now": 10**9}, False), ({}, False)],
+)
+def test_a_table_tells_that_its_weights_depend_on_all_users(options, tells):
+    given = log().assign(timestamp=[1, 2, 3])
+    found = EventWeights(WEIGHTS, future="keep", **options).fit_transform(given)
+    assert (LEARNED in found.attrs) is tells
+    assert (LEARNED in found[found["weight"] > 0].assign(more=1).attrs) is tells
+    assert not given.attrs

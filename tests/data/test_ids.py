@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from hypothesis import given
 
-from ecomrec.data.ids import IdMap, check_ids, encode_ids, id_list, merge_ids
+from ecomrec.data.ids import IdMap, check_ids, encode_ids, encode_usable_ids, id_list, merge_ids
 from ecomrec.exceptions import DataError
 
 INTEGERS = st.integers(-(2**63), 2**63 - 1).filter(lambda i: i != -1)
@@ -287,3 +287,87 @@ def test_a_bare_id_is_refused_where_a_list_belongs(single):
 def test_what_is_no_list_of_ids_is_refused(ids, words):
     with pytest.raises(DataError, match=words):
         id_list(ids, "users")
+
+
+def cells(*values):
+    return column(values, "object")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [(1, True), (1, 1.0), (np.int64(1), np.float64(1)), (("a", 1), ("a", True)), ((1.0,), (1,))],
+    ids=repr,
+)
+def test_a_value_that_equals_an_id_is_refused_wherever_it_stands(values):
+    for given_ids in (values, values[::-1]):
+        with pytest.raises(DataError, match=r"user_id (holds|mixes)"):
+            encode_ids(cells(*given_ids), "user_id")
+
+
+@pytest.mark.parametrize("half", ["\ud800", "a\udfff", "it's\ud800"], ids=ascii)
+def test_half_a_surrogate_pair_is_no_other_text(half):
+    for values in ([half, repr(half), "a"], [repr(half), half, half]):
+        for made in (cells(*values), np.array(values)):
+            codes, ids, _ = encode_ids(made, "user_id")
+            assert [ids[code] for code in codes] == values
+
+
+@pytest.mark.parametrize(
+    ("values", "plain"),
+    [
+        ((np.str_("mug"), "mug"), "mug"),
+        ((np.bytes_(b"mug"), b"mug"), b"mug"),
+        (((np.int64(1), ("x", np.str_("y"))), (1, ("x", "y"))), (1, ("x", "y"))),
+        (((np.uint8(1), uuid.UUID(int=3)), (1, uuid.UUID(int=3))), (1, uuid.UUID(int=3))),
+    ],
+    ids=repr,
+)
+def test_ids_are_plain_whatever_stands_first(values, plain):
+    for given_ids in (values, values[::-1]):
+        codes, ids, _ = encode_ids(cells(*given_ids), "item_id")
+        assert codes.tolist() == [0, 0]
+        assert repr(ids.tolist()) == repr([plain])
+
+
+@pytest.mark.parametrize(
+    ("values", "codes", "ids", "kind"),
+    [
+        (cells("b", 5, "a", [1], 2.5, True, 5), [2, 0, 1, -1, -1, -1, 0], [5, "a", "b"], "mixed"),
+        (cells(7, -1, 2**63, 1.0, 3), [1, -1, -1, -1, 0], [3, 7], "int"),
+        (cells((2, "a"), ("a", 2), (1, "b"), (1, 0.5)), [1, 2, 0, -1],
+         [(1, "b"), (2, "a"), ("a", 2)], "tuple"),
+        (cells("\ud800", "'\\ud800'", True), [1, 0, -1], ["'\\ud800'", "\ud800"], "str"),
+        (pd.Series([2.0, np.inf, 1.5, -1.0, 1.0, 1e300]), [1, -1, -1, -1, 0, -1], [1, 2], "int"),
+        (pd.Series([4, -1, 3]), [1, -1, 0], [3, 4], "int"),
+        (np.array([4, 2**63], dtype=np.uint64), [0, -1], [4], "int"),
+        (pd.Series(["b", "a"]), [1, 0], ["a", "b"], "str"),
+        (cells(), [], [], "str"),
+    ],
+)  # fmt: skip
+def test_where_errors_would_tell_of_one_row_it_has_no_id_instead(values, codes, ids, kind):
+    found = encode_usable_ids(values, "user_id")
+    assert (found[0].tolist(), found[1].tolist(), found[2]) == (codes, ids, kind)
+    assert found[0].dtype == np.int32
+
+
+NO_IDS = (1.0, True, -1, [1], (True,), ("1", 1.0))
+
+
+@given(st.lists(st.sampled_from([1, "1", b"1", (1,), ("1",), ("1", 1), *NO_IDS])))
+def test_what_id_a_value_is_depends_on_no_other(values):
+    strange = set(map(repr, NO_IDS))
+    expected = [None if repr(value) in strange else repr(value) for value in values]
+    if values and not any(expected):
+        with pytest.raises(DataError, match="user_id holds no ids"):
+            encode_usable_ids(cells(*values), "user_id")
+        return
+    codes, ids, _ = encode_usable_ids(cells(*values), "user_id")
+    assert [repr(ids.tolist()[code]) if code >= 0 else None for code in codes] == expected
+
+
+def test_a_column_without_any_id_is_refused_and_no_value_named():
+    for values in (cells([1], ["secret"]), pd.Series([True, False]), pd.Series([0.5, np.inf])):
+        with pytest.raises(DataError, match="user_id holds no ids; ids are str, int") as error:
+            encode_usable_ids(values, "user_id")
+        assert "secret" not in str(error.value)
+        assert error.value.__context__ is None

@@ -106,6 +106,11 @@ def test_long_and_odd_text_ids_of_polars_stay_as_they_are():
     assert np.asarray(found.users).dtype == object
 
 
+def test_ids_in_the_index_are_told():
+    with pytest.raises(DataError, match=r"lacks the columns \['user_id'\].*call reset_index"):
+        read_events(events(pd.DataFrame).set_index("user_id"))
+
+
 # Missing values
 
 
@@ -255,13 +260,50 @@ def test_infinite_values_are_counted(make, name):
         [[1], [2], [3]],
         [datetime.datetime(2020, 1, 1)] * 3,
         [1j, 2j, 3j],
+        [1, 10**400, 3],
     ],
-    ids=["text", "lists", "dates", "complex"],
+    ids=["text", "lists", "dates", "complex", "huge"],
 )
 def test_weights_that_are_no_numbers_are_refused(column):
     table = pd.DataFrame({"user_id": [1] * 3, "item_id": [1] * 3, "weight": column})
     with pytest.raises(DataError, match="weight must hold numbers"):
         read_events(table)
+
+
+@pytest.mark.parametrize("as_y", [False, True])
+def test_what_one_row_holds_need_not_be_readable_when_asked(as_y):
+    odd = pd.DataFrame(
+        {
+            "user_id": range(9),
+            "item_id": range(9),
+            "weight": pd.Series(
+                [1, 10**400, "2.5", None, "?", [3], 1e300, pd.NA, 4], dtype=object
+            ),
+        }
+    )
+    y = odd.pop("weight").tolist() if as_y else None
+    found = read_events(odd, y, missing="drop unusable")
+    assert found.values is not None
+    assert found.values.tolist() == [1.0, 2.5, 4.0]
+    assert list(found.users) == [0, 2, 8]
+    with pytest.raises(DataError, match="must hold numbers; got none"):
+        read_events(odd.assign(weight="?"), missing="drop unusable")
+
+
+def test_times_that_cannot_be_read_are_missing_when_asked(make):
+    table = events(make, timestamp=[5.0, 1e12, float("inf")], weight=[1.0, 2.0, 3.0])
+    found = read_events(table, missing="drop unusable")
+    assert (list(found.users), list(found.items)) == (["a"], [7])
+    assert found.times is not None
+    assert found.times.tolist() == [5 * 10**9]
+
+
+def test_integers_of_16_bytes_are_ids_where_they_fit():
+    table = pl.DataFrame({"user_id": pl.Series([2, 1], dtype=pl.Int128), "item_id": [1, 1]})
+    assert Interactions.from_table(table).user_ids.tolist() == [1, 2]
+    beyond = table.with_columns(user_id=pl.Series([2**70, 1], dtype=pl.Int128))
+    with pytest.raises(DataError, match=r"user_id holds integers beyond 2\*\*63 - 1"):
+        Interactions.from_table(beyond)
 
 
 def test_text_weights_are_refused_from_any_table(make):
@@ -333,6 +375,13 @@ def test_availability_is_read_by_item(make):
     found = read_available(table, ids_of("a", "b", "x", "new"), None)
     assert found is not None
     assert found.tolist() == [True, False, False, True]
+
+
+def test_the_availability_of_an_item_elsewhere_is_no_other_item_s(make):
+    table = make({"item_id": ["zzz", "b"], "available": [False, True]})
+    found = read_available(table, ids_of("a", "b", "c"), None)
+    assert found is not None
+    assert found.tolist() == [True, True, True]
 
 
 def test_items_that_a_later_table_does_not_list_keep_their_availability(make):

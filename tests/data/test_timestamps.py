@@ -1,5 +1,6 @@
 import datetime
 import decimal
+import math
 
 import hypothesis.strategies as st
 import numpy as np
@@ -195,3 +196,34 @@ def test_the_rule_for_constructors_agrees():
     rule = duration()
     assert all(map(rule.accepts, (None, "30D", datetime.timedelta(1))))
     assert not any(map(rule.accepts, rule.bad))
+
+
+ODD = [math.inf, -1e12, 10**400, "yesterday", "9999-01-01", True, [1], pd.NaT, None, 1j]
+GOOD = [1, 2.5, np.int64(3), "1970-01-01 00:00:04", pd.Timestamp(5, unit="s", tz="Asia/Tokyo")]
+
+
+@given(st.lists(st.sampled_from([*GOOD, *ODD]), min_size=1))
+def test_each_time_can_be_read_alone(times):
+    alone = dict(zip(map(repr, GOOD), [10**9, 25 * 10**8, 3 * 10**9, 4 * 10**9], strict=False))
+    alone[repr(GOOD[-1])] = 5 * 10**9
+    expected = [alone.get(repr(time), NAT) for time in times]
+    if set(expected) == {NAT} and any(time is not None and time is not pd.NaT for time in times):
+        with pytest.raises(DataError, match="none of its values can be read as one"):
+            to_nanoseconds(objects(*times), unusable="missing")
+    else:
+        assert to_nanoseconds(objects(*times), unusable="missing").tolist() == expected
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        pd.Series([1.0, np.inf, 1e12]),
+        pd.Series([1, 2**62, -(2**62)]),
+        np.array(["1970-01-01 00:00:01", "20000-01-01", "1600-01-01"], dtype="datetime64[s]"),
+        pd.Series(["1970-01-01 00:00:01", "9999-01-01", "?"]),
+        pd.Categorical(["1970-01-01 00:00:01", "9999-01-01", "?"]),
+    ],
+    ids=["floats", "integers", "datetimes", "text", "categories"],
+)
+def test_unusable_times_may_be_missing(times):
+    assert to_nanoseconds(times, unusable="missing").tolist() == [10**9, NAT, NAT]

@@ -24,6 +24,7 @@ from ecomrec.exceptions import DataError, FileFormatError, UnknownIdError
 from ecomrec.hybrid import Blend, RankFusion, Switch
 from ecomrec.hybrid._comparable import borda_points, places, reciprocal_ranks, standardized
 from ecomrec.hybrid._weights import Panel, learn, rate_curve
+from ecomrec.hybrid.blend import _rates
 
 ITEMS = pd.DataFrame(
     {
@@ -178,16 +179,65 @@ def test_rates_are_rates():
     rng = np.random.default_rng(0)
     scores = rng.random(20_000)
     hits = rng.random(20_000) < 0.3 * scores
-    x, y = rate_curve(scores, hits)
+    x, y = rate_curve(scores, hits, 0.1)
     assert (np.diff(y) >= 0).all()
     np.testing.assert_allclose(np.interp([0.3, 0.6, 0.9], x, y), [0.09, 0.18, 0.27], atol=0.03)
 
 
-def test_few_scores_have_one_rate():
-    for n in (0, 1, 2, 60, 150, 400):
-        x, y = rate_curve(np.linspace(0.1, 1, n), np.arange(n) % 2 == 0)
-        assert len(x) == len(y) >= 1
-        assert np.isfinite(y).all()
+@pytest.mark.parametrize("hit", ["none", "some", "all"])
+def test_few_scores_have_one_rate_and_keep_their_order(hit):
+    for n in (0, 1, 2, 60, 150, 200):
+        hits = {"none": np.zeros, "all": np.ones}.get(hit, np.arange)(n) % 2 == 1
+        scores = np.linspace(0.1, 1, n)
+        x, y = rate_curve(scores, hits, 0.01)
+        assert x[0] == y[0] == 0
+        found = _rates(np.linspace(0.1, 3, 30), x, y)
+        assert (found > 0).all()
+        assert (found <= 1).all()
+        assert (np.diff(found[found < 1]) > 0).all()
+        if n:
+            rate = (hits.sum() + 0.01) / (n + 1)
+            assert np.interp(scores.mean(), x, y) == pytest.approx(rate)
+
+
+@pytest.mark.parametrize("n", [201, 250, 1000])
+def test_rates_never_leave_the_unit_interval(n):
+    scores = np.linspace(0, 5, n)
+    for hits in (scores > 2.5, scores < 2.5, scores >= 0, scores < 0):
+        x, y = rate_curve(scores, hits, 0.01)
+        assert len(x) == len(y) > 1
+        found = _rates(np.linspace(0, 1000, 5000), x, y)
+        assert (np.diff(found) >= 0).all()
+        assert found.min() >= 0
+        assert found.max() <= 1
+
+
+@pytest.mark.parametrize("weights", [None, "learned", "evidence"])
+@pytest.mark.parametrize("n", [60, 300, 1200])
+def test_probabilities_of_a_small_log_are_probabilities(n, weights):
+    events = make_shop(300, 80, random_state=0).events.iloc[::5].iloc[:n]
+    users = events["user_id"].unique().tolist()
+    alone = Popularity().fit(events).recommend(users, k=3)
+    for parts in ([("pop", Popularity())], [("knn", ItemKNN()), ("pop", Popularity())]):
+        model = Blend(parts, weights=weights, normalize="probability").fit(events)
+        scores = model.recommend(users, k=3).scores
+        assert 0 < scores.min() <= scores.max() <= 1
+        if len(parts) == 1 and n == 60:  # more events tell steps, on which items tie
+            np.testing.assert_array_equal(model.recommend(users, k=3).items, alone.items)
+
+
+def test_probabilities_without_later_users_are_probabilities():
+    """Whoever comes later is new: no one teaches how often a score is followed by an event."""
+    events = pd.DataFrame({"user_id": range(8), "item_id": list("aaabbcab")})
+    events["timestamp"] = pd.date_range("2024-01-01", periods=8)
+    for weights in (None, "learned", "evidence"):
+        model = Blend([("pop", Popularity())], weights=weights, normalize="probability").fit(
+            events
+        )
+        items, scores = model.recommend([0, 5], k=2)
+        assert items.tolist() == [["b", "c"], ["a", "b"]]
+        assert ((scores > 0) & (scores <= 1)).all()
+        assert (np.diff(scores, axis=1) < 0).all()
 
 
 def test_probabilities_are_those_of_the_later_slice():
@@ -454,6 +504,8 @@ def test_queries_go_to_the_part_that_takes_them():
         (Blend([("weights", ItemKNN())]), "a part named 'weights'"),
         (Blend(weights=[0.5, 0.6]), "of sum 1"),
         (Blend(weights=[2.0, -1.0]), "of sum 1"),
+        (Blend(weights=np.array([0.3, 0.7])), "a list of numbers of at least 0"),
+        (RankFusion(weights=pd.Series([0.3, 0.7])), "a list of numbers of at least 0"),
         (Blend(weights=[1.0]), "weights has 1 numbers for 2 parts"),
         (RankFusion(weights="learned"), "weights must be"),
         (Blend([("a", ItemKNN(shrink=-1))]), "ItemKNN: shrink must be"),

@@ -481,6 +481,28 @@ def test_prices_that_are_texts_do_not_matter_without_a_budget():
         BusinessRules(budget=3).fit(items=texts)
 
 
+def test_budgets_without_any_price_are_no_lack_of_a_fit():
+    for items in (ITEMS.assign(price=np.nan), ITEMS.drop(columns="price"), None):
+        rules = BusinessRules().fit(EVENTS, items=items)
+        assert rules.rerank(some(2)).items.shape == (1, 10)
+        with pytest.raises(DataError, match=r"no price is known.*'price'.*Fit it on a table"):
+            rules.rerank(some(2), budgets=[5])
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        {"bury": [{"i0", "i1"}]},
+        {"boost": [(frozenset(["i0"]), 1.0)]},
+        {"scale": [({"brand": {"Acme", "Leaf"}}, 2.0)]},
+    ],
+    ids=["bury", "boost", "scale"],
+)
+def test_sets_which_no_file_holds_are_refused(rules):
+    with pytest.raises(ValueError, match=r"what is a list of item ids, or a dict"):
+        BusinessRules(**rules).fit(items=ITEMS.assign(brand="Acme"))
+
+
 def test_rules_about_columns_need_them():
     with pytest.raises(DataError, match=r"reads the columns \['colour'\], which the items table"):
         BusinessRules(bury=[{"colour": "red"}]).fit(items=ITEMS)

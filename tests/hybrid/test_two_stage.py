@@ -3,17 +3,20 @@
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.base import clone
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.linear_model import LinearRegression, LogisticRegression
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.feature_selection import SelectKBest
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import Lasso, LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import ecomrec
-from ecomrec.cf import ItemKNN, Popularity
+from ecomrec.cf import ALS, ItemKNN, Popularity
+from ecomrec.coldstart import AttributeToFactor
 from ecomrec.datasets import make_shop
 from ecomrec.exceptions import DataError, FileFormatError, UnknownIdError
-from ecomrec.hybrid import Blend, Stacking, TwoStage, _pair_features
+from ecomrec.hybrid import Blend, RankFusion, Stacking, Switch, TwoStage, _pair_features, _ranker
 
 GENERATORS = [("knn", ItemKNN(shrink=5.0)), ("popular", Popularity())]
 START = pd.Timestamp("2026-01-01")
@@ -146,7 +149,77 @@ def test_held_out_users_teach_nothing(shop, fitted):
         np.testing.assert_array_equal(mine, theirs)
 
 
+def test_a_model_that_saw_the_later_events_is_refused(shop, monkeypatch):
+    seen = AttributeToFactor(ALS(4).fit(shop.events), prefit=True)
+    parts = [("seen", seen), ("popular", Popularity())]
+    deep = [("a", Switch([("new", Popularity()), ("old", RankFusion(parts))])), *GENERATORS]
+    fits = []
+    monkeypatch.setattr(Popularity, "_fit", lambda *given: fits.append(given))
+    for model, path in (
+        (TwoStage(parts), "'seen'"),
+        (TwoStage(deep), "'a__old__seen'"),
+        (Stacking(parts), "'seen'"),
+        (Blend(parts, weights="learned"), "'seen'"),
+        (Blend(parts, weights="evidence"), "'seen'"),
+        (Blend(deep, normalize="probability"), "'a__old__seen'"),
+        (Switch([("x", TwoStage(parts)), ("y", Popularity())]), "'seen'"),
+    ):
+        with pytest.raises(ValueError, match=f"{path} is an AttributeToFactor with prefit=True"):
+            model.fit(shop.events, items=shop.items)
+    assert not fits
+
+
+def test_a_model_that_is_fitted_already_can_have_a_fixed_weight(shop):
+    seen = AttributeToFactor(ALS(4).fit(shop.events), prefit=True)
+    parts = [("seen", seen), ("popular", Popularity())]
+    for model in (Blend(parts, weights=[0.6, 0.4]), RankFusion(parts)):
+        model.fit(shop.events, items=shop.items)
+        assert model.recommend([model.user_ids_[0]], k=3).items.shape == (1, 3)
+
+
 # ---------------------------------------------------------------------- what scores mean
+
+
+@pytest.mark.parametrize("method", ["sigmoid", "isotonic"])
+@pytest.mark.parametrize("spread", [0.0, 1e-15, 1e-7, 1.0])
+@pytest.mark.parametrize("level", [-3.0, 0.0, 0.05, 1e4])
+def test_margins_that_tell_nothing_have_the_base_rate(method, spread, level):
+    labels = np.arange(1000) % 20 == 0
+    found = level + spread * (np.arange(1000) // 20 % 2)
+    knots = _ranker.calibrated(found, labels, method)
+    assert np.isfinite(knots).all()
+    assert _ranker.rates(knots, found).mean() == pytest.approx(0.05, rel=0.02)
+
+
+@pytest.mark.parametrize("slope", [1.0, 1e7, 1e-7])
+def test_a_line_in_the_log_odds_is_found_wherever_the_margins_lie(slope):
+    rng = np.random.default_rng(0)
+    odds = rng.normal(-2, 1, 20_000)
+    labels = rng.random(20_000) < 1 / (1 + np.exp(-odds))
+    found = 5.0 * slope + slope * odds
+    knots = _ranker.calibrated(found, labels, "sigmoid")
+    np.testing.assert_allclose(_ranker.rates(knots, found), 1 / (1 + np.exp(-odds)), atol=0.02)
+
+
+def test_a_ranker_that_is_worse_than_chance_keeps_its_order_and_the_base_rate():
+    found = np.linspace(40, 60, 1000)
+    knots = _ranker.calibrated(found, np.arange(1000) < 100, "sigmoid")
+    rates = _ranker.rates(knots, found)
+    assert (np.diff(rates) >= 0).all()
+    np.testing.assert_allclose(rates, 0.1, rtol=1e-3)
+
+
+@pytest.mark.parametrize("calibration", ["sigmoid", "isotonic"])
+@pytest.mark.parametrize(
+    "ranker",
+    [Lasso(1.0), HistGradientBoostingClassifier(min_samples_leaf=10**6)],
+    ids=["lasso", "stumps"],
+)
+def test_a_ranker_that_tells_nothing_says_the_base_rate(shop, ranker, calibration):
+    model = TwoStage(GENERATORS, ranker, calibration=calibration).fit(shop.events)
+    scores = model.recommend(model.user_ids_[:5].tolist(), k=3).scores
+    assert np.ptp(scores) < 1e-6
+    assert 0.01 < scores[0, 0] < 0.2
 
 
 @pytest.mark.parametrize("calibration", ["sigmoid", "isotonic"])
@@ -283,7 +356,99 @@ def test_terms_of_a_linear_ranker_add_up_in_its_own_space(shop):
     assert set(table["part"]) <= {"knn", "popular", "TwoStage"}
 
 
+class Unsure(RegressorMixin, BaseEstimator):
+    """Says NaN of some rows, once it may."""
+
+    says_nan = True
+
+    def fit(self, X, y):
+        self.n_features_in_ = X.shape[1]
+        return self
+
+    def predict(self, X):
+        return np.where(self.says_nan & (np.arange(len(X)) % 7 == 0), np.nan, X[:, 0])
+
+
+@pytest.mark.parametrize("calibration", ["sigmoid", "isotonic", None])
+def test_a_ranker_that_says_nan_is_named(shop, calibration, monkeypatch):
+    with pytest.raises(
+        DataError, match=r"the ranker Unsure scores \d+ of \d+ rows NaN or infinite"
+    ):
+        TwoStage(GENERATORS, Unsure(), calibration=calibration).fit(shop.events)
+    monkeypatch.setattr(Unsure, "says_nan", False)
+    model = TwoStage(GENERATORS, Unsure(), calibration=calibration).fit(shop.events)
+    user = model.user_ids_[0]
+    model.recommend([user])
+    monkeypatch.setattr(Unsure, "says_nan", True)
+    for call in (
+        lambda: model.recommend([user]),
+        lambda: model.predict([(user, model.item_ids_[0])]),
+    ):
+        with pytest.raises(DataError, match="the ranker Unsure scores"):
+            call()
+
+
+@pytest.mark.parametrize(
+    ("ranker", "takes"),
+    [
+        (HistGradientBoostingClassifier(), True),
+        (LogisticRegression(), False),
+        (make_pipeline(StandardScaler(), HistGradientBoostingClassifier()), True),
+        (make_pipeline("passthrough", HistGradientBoostingClassifier()), True),
+        (make_pipeline(SelectKBest(k=3), HistGradientBoostingClassifier()), False),
+        (make_pipeline(SimpleImputer(), LogisticRegression()), False),
+        (make_pipeline(make_pipeline(SelectKBest(k=3)), HistGradientBoostingClassifier()), False),
+    ],
+    ids=["trees", "line", "scaled", "passed", "selected", "imputed", "nested"],
+)
+def test_a_ranker_takes_missing_values_if_each_step_does(ranker, takes):
+    assert _ranker.takes_missing(ranker) is takes
+
+
+def test_a_selector_before_trees_learns(shop):
+    ranker = make_pipeline(SelectKBest(k=3), HistGradientBoostingClassifier(max_iter=5))
+    model = TwoStage(GENERATORS, ranker, n_candidates=10).fit(shop.events, items=shop.items)
+    assert model.recommend([model.user_ids_[0]], k=3).scores.min() > 0
+
+
 # ---------------------------------------------------------------------- features
+
+
+def test_what_scores_shares_and_places_add_is_the_parts(shop):
+    """A part may be named as columns are, and a column as a feature of a part."""
+    parts = [("knn", ItemKNN()), ("item", Popularity())]
+    items = shop.items[["item_id"]].assign(knn_rank=np.arange(60.0), item_share=np.arange(60) % 7)
+    ranker = make_pipeline(StandardScaler(), LogisticRegression())
+    groups = ["scores", "ranks", "popularity", "items"]
+    model = TwoStage(parts, ranker, feature_groups=groups).fit(shop.events, items=items)
+    told = [
+        model.explain(user, model.recommend([user], k=1).items[0, 0])
+        for user in model.user_ids_[:20].tolist()
+    ]
+    table = pd.concat(told)
+    owner = table[table["kind"] == "feature"].set_index("reason")["part"].to_dict()
+    for name in ("knn", "item"):
+        for what in ("score", "share", "rank"):
+            assert owner.get(f"{name}_{what}", name) == name
+    for name in ("item_popularity", "item: knn_rank", "item: item_share"):
+        assert owner[name] == "TwoStage"
+
+
+def test_only_places_of_parts_stand_behind_the_last_where_they_are_missing(shop):
+    sales = np.where(np.arange(60) % 3 == 0, np.nan, np.arange(60) * 1000.0)
+    found = {}
+    for name in ("sales_rank", "sales_position"):
+        items = shop.items[["item_id"]].assign(**{name: sales})
+        model = TwoStage(
+            GENERATORS,
+            make_pipeline(StandardScaler(), LogisticRegression(C=0.1)),
+            feature_groups=["ranks", "items"],
+            n_candidates=20,
+        ).fit(shop.events, items=items)
+        found[name] = model._state.learned.own.typical
+    np.testing.assert_array_equal(found["sales_rank"], found["sales_position"])
+    assert found["sales_rank"][:2].tolist() == [21, 21]
+    assert found["sales_rank"][2] > 1000
 
 
 def recency(gone):
@@ -449,19 +614,6 @@ def test_context_is_saved(weather, tmp_path):
     context = {"weather": "dry", "hour": 9}
     one, two = (m.recommend([1, 2], context=context) for m in (weather, back))
     np.testing.assert_array_equal(one.scores, two.scores)
-
-
-def test_a_nested_model_reads_its_context_from_the_same_events():
-    own = TwoStage([("popular", Popularity())], context=["weather"])
-    nested = Blend([("two", own), ("popular", Popularity())]).fit(seasonal())
-    alone, inner = clone(own).fit(seasonal()), nested.parts_["two"]
-    for context in ({"weather": "wet"}, {"weather": "dry"}):
-        one, two = (m.recommend([1, 2], context=context) for m in (alone, inner))
-        np.testing.assert_array_equal(one.items, two.items)
-        np.testing.assert_array_equal(one.scores, two.scores)
-    stack = Stacking([("two", own), ("popular", Popularity())])
-    with pytest.raises(DataError, match="a Stacking around this model hides it"):
-        stack.fit(seasonal())
 
 
 def test_context_columns_must_be_in_the_events():

@@ -114,6 +114,17 @@ def test_the_next_process_compiles_nothing(populated):
     assert run(populated) == HITS
 
 
+def test_code_of_before_another_kernel_file_changed_is_not_run(tmp_path):
+    site = copied(tmp_path)
+    other = site / "ecomrec" / "kernels" / "helper.py"
+    other.write_text("FACTOR = 2\n")
+    assert run(site) == COMPILED
+    assert run(site) == HITS
+    other.write_text("FACTOR = 3\n")  # what a kernel calls lies in other files as well
+    assert run(site) == COMPILED
+    assert run(site) == HITS
+
+
 def test_a_populated_cache_on_a_read_only_mount_is_used(populated):
     for source in populated.rglob("*.py"):
         # Layers of an image may change times; the content decides.

@@ -3,6 +3,7 @@
 import itertools
 import json
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -367,6 +368,95 @@ def test_set_unions_use_up_delta():
     assert epsilon_of([union], 2e-6) == math.inf
 
 
+# ------------------------------------------------------------------ extremes
+
+SIZES = st.one_of(
+    st.sampled_from([5e-324, 1e-310, 1e-160, 1e-154, 1e154, 1e160, 1e308]),
+    st.floats(-323.0, 308.0).map(lambda power: 10.0**power or 5e-324),
+)
+SHARES = st.one_of(st.sampled_from([5e-324, 1e-300, 0.5, 1 - 1e-16, 1.0]), st.floats(1e-12, 1.0))
+MANY = st.integers(1, 10**6)
+EXTREME = st.one_of(
+    st.builds(GaussianEvent, SIZES, MANY),
+    st.builds(PoissonSampledGaussianEvent, SIZES, SHARES, MANY),
+    st.builds(PureDPEvent, SIZES, MANY),
+    st.builds(ZCDPEvent, SIZES, MANY),
+    st.builds(GumbelTopKEvent, SIZES, MANY, MANY),
+    st.builds(SetUnionEvent, SIZES, st.sampled_from([5e-324, 1e-300, 1e-20, 1e-3]), MANY),
+)
+
+
+@pytest.mark.parametrize("accountant", ["auto", "rdp"])
+@given(
+    events=st.lists(EXTREME, min_size=1, max_size=3),
+    more=st.one_of(EXTREME, EVENTS),
+    delta=st.sampled_from([0.0, 5e-324, 1e-300, 1e-6, 0.5, 1 - 1e-16]),
+)
+@settings(max_examples=150, deadline=None)
+def test_no_event_however_large_or_small_takes_from_what_others_cost(
+    accountant, events, more, delta
+):
+    before = epsilon_of(events, delta, accountant=accountant)
+    after = epsilon_of([*events, more], delta, accountant=accountant)
+    assert after >= before * (1 - 1e-9) >= 0.0
+    for epsilon in (0.0, 1e-300, 1.0, 1e300, math.inf):
+        found = delta_of([*events, more], epsilon, accountant=accountant)
+        assert 1.0 >= found >= delta_of(events, epsilon, accountant=accountant) * (1 - 1e-6) >= 0
+
+
+@pytest.mark.parametrize("accountant", ["auto", "rdp", "gdp", "pld", "opacus_rdp", "opacus_prv"])
+@pytest.mark.parametrize("noise", [5e-324, 1e-310, 1e-170, 1e-3])
+@pytest.mark.parametrize("rate", [1.0, 0.5])
+def test_hardly_any_noise_costs_more_than_any_budget(accountant, noise, rate):
+    pytest.importorskip({"p": "dp_accounting", "o": "opacus"}.get(accountant[0], "math"))
+    if accountant == "gdp" and rate < 1:
+        return
+    steps = PoissonSampledGaussianEvent(noise, rate, 3)
+    assert epsilon_of([GaussianEvent(5.0), steps], 1e-6, accountant=accountant) > 1e5
+    if not accountant.startswith("opacus"):
+        assert delta_of([steps], 1.0, accountant=accountant) >= 1 - (1 - rate) ** 3
+
+
+@pytest.mark.parametrize("event", [PureDPEvent(1e5), GumbelTopKEvent(1e-310, 5), ZCDPEvent(1e308)])
+@pytest.mark.parametrize("accountant", ["auto", "rdp", "pld"])
+def test_answers_that_hide_nothing_cost_more_than_any_budget(event, accountant):
+    if accountant == "pld":
+        pytest.importorskip("dp_accounting")
+    assert epsilon_of([event], 1e-6, accountant=accountant) > 9e4
+    assert delta_of([event], 1.0, accountant=accountant) == 1.0
+
+
+def test_noise_beyond_all_size_is_noise_all_the_same():
+    assert epsilon_of([GaussianEvent(1e300)], 0.0) == math.inf
+    assert mu_of([GaussianEvent(1e300, 4)]) == pytest.approx(2e-300, rel=1e-15, abs=0)
+    assert epsilon_of([GaussianEvent(1e300)], 5e-324) > 0.0
+    assert GumbelTopKEvent(1e308, 5).rho == 0.0
+    assert GumbelTopKEvent(1e-310, 5).rho == math.inf
+
+
+def test_a_rare_sample_of_a_loud_release_is_counted():
+    # q^a exp(a (a - 1) / (2 s^2)) at order a = 3, where q alone is below any double's exp(-700).
+    rdp = _rdp.rdp_of([PoissonSampledGaussianEvent(0.03, 1e-308)])
+    order = int(np.abs(_rdp.ORDERS - 3.0).argmin())
+    a = _rdp.ORDERS[order]
+    wanted = (a * math.log(1e-308) + a * (a - 1) / (2 * 0.03**2)) / (a - 1)
+    assert rdp[order] == pytest.approx(wanted, rel=1e-6)
+
+
+@pytest.mark.parametrize("mu", [1e13, 1 / 8.7e-17, 3e17, 1e25, 1e150, 1e160])
+@pytest.mark.parametrize("delta", [1e-300, 2.8e-7, 0.4, 0.99])
+def test_epsilon_of_a_mu_whose_square_is_all_that_counts(mu, delta):
+    assert epsilon_from_mu(mu, delta) == pytest.approx(0.5 * mu * mu, rel=1e-10)
+
+
+@pytest.mark.parametrize("epsilon", [1e15, 1e18, 1e40, 1e300])
+def test_large_epsilons_have_their_noise(epsilon):
+    assert epsilon_from_mu(mu_from_epsilon(epsilon, 1e-6), 1e-6) <= epsilon
+    noise = calibrate_noise(epsilon, 1e-6, gaussian)
+    assert noise == pytest.approx((2 * epsilon) ** -0.5, rel=1e-5)
+    assert epsilon_of(gaussian(noise), 1e-6) <= epsilon
+
+
 # ------------------------------------------------------------------ calibration
 
 
@@ -445,7 +535,10 @@ def test_unknown_events_are_refused_by_accountants(event):
             call()
 
 
-@pytest.mark.parametrize("bad", [0.0, -1.0, math.nan, math.inf, "1", None, True])
+@pytest.mark.parametrize(
+    "bad",
+    [0.0, -1.0, math.nan, math.inf, "1", None, True, 10**400, Fraction(1, 10**400)],
+)
 def test_values_that_are_no_noise_are_refused(bad):
     for kind, *values in (
         (GaussianEvent, bad),
@@ -461,7 +554,7 @@ def test_values_that_are_no_noise_are_refused(bad):
             kind(*values)
 
 
-@pytest.mark.parametrize("bad", [0, -1, 1.5, "2", True, None])
+@pytest.mark.parametrize("bad", [0, -1, 1.5, "2", True, None, 10**400])
 def test_counts_are_positive_integers(bad):
     with pytest.raises(ValueError, match="count must be a positive integer"):
         GaussianEvent(1.0, bad)

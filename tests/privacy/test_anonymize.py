@@ -48,7 +48,7 @@ def logs(draw):
         "user_id": st.integers(0, 6),
         "item_id": st.sampled_from("abcd"),
         "age": st.sampled_from([20, 30, None]),
-        "price": st.floats(-5, 100, width=32) | st.just(np.nan),
+        "price": st.floats(-5, 100, width=32).map(lambda x: x + 0.0) | st.just(np.nan),
         "timestamp": st.datetimes(datetime.datetime(2020, 1, 1), datetime.datetime(2027, 1, 1)),
     }
     found = {
@@ -87,7 +87,7 @@ def test_what_comes_out_keeps_the_promise(table, made):
     out = made.fit_transform(table)
     assert holds(out, made)
     assert list(out.columns) == list(table.columns)
-    assert set(out.index) <= set(table.index)
+    assert out.index.tolist() == list(range(len(out)))
 
 
 @given(logs(), makers())
@@ -100,9 +100,10 @@ def test_doing_it_again_changes_nothing(table, made):
 def test_the_order_of_the_rows_does_not_matter(table, made, random):
     order = list(table.index)
     random.shuffle(order)
+    table["row"] = table.index
     wanted = made.fit_transform(table)
     found = made.fit_transform(table.loc[order])
-    pd.testing.assert_frame_equal(found.sort_index(), wanted)
+    pd.testing.assert_frame_equal(found.sort_values("row", ignore_index=True), wanted)
 
 
 @given(logs(), makers())
@@ -121,7 +122,8 @@ def test_no_larger_part_of_the_table_keeps_it(table, made):
             n_users = left.groupby(group, dropna=False)["user_id"].transform("nunique")
             bad = bad if len(bad) else left[n_users < made.k]
         left = left.drop(index=bad.index[-1])
-    assert made.fit_transform(table).index.tolist() == left.index.tolist()
+    kept = made.fit_transform(table.assign(row=table.index))
+    assert kept["row"].tolist() == left.index.tolist()
 
 
 def test_dropping_goes_on_until_nothing_changes():
@@ -165,6 +167,122 @@ def test_tables_keep_their_kind(make):
     again = made.fit_transform(out)
     for name in ("user_id", "timestamp", "lat"):
         assert cells(again, name) == cells(out, name)
+
+
+# Cells that can be told apart
+
+
+def nanoseconds(kind):
+    return pl.DataFrame({"q": pl.Series(np.arange(5)).cast(kind)})
+
+
+def as_pandas(cells, **parameters):
+    return pd.DataFrame({"q": pd.Series(cells, **parameters)})
+
+
+GAPS = [float("nan"), None, None, None, 1.5]
+APART = {
+    "polars datetimes": (nanoseconds(pl.Datetime("ns")), 5),
+    "polars datetimes with a zone": (nanoseconds(pl.Datetime("ns", "Europe/Zurich")), 5),
+    "polars times": (nanoseconds(pl.Time), 5),
+    "polars durations": (nanoseconds(pl.Duration("ns")), 5),
+    "polars dates": (nanoseconds(pl.Date), 5),
+    "polars 128 bits": (nanoseconds(pl.Int128), 5),
+    "polars categories": (pl.DataFrame({"q": pl.Series(list("abcab"), dtype=pl.Categorical)}), 3),
+    "polars integers and null": (pl.DataFrame({"q": [2**53, 2**53 + 1, None, None, 0]}), 4),
+    "polars NaN and null": (pl.DataFrame({"q": GAPS}, strict=False), 3),
+    "arrow times": (pa.table({"q": pa.array(range(5), pa.time64("ns"))}), 5),
+    "arrow seconds": (pa.table({"q": pa.array([0, 0, 1, 2, 2], pa.time32("s"))}), 3),
+    "arrow datetimes": (pa.table({"q": pa.array(range(5), pa.timestamp("ns"))}), 5),
+    "arrow durations": (pa.table({"q": pa.array(range(5), pa.duration("ns"))}), 5),
+    "arrow NaN and null": (pa.table({"q": GAPS}), 3),
+    "arrow dictionaries": (pa.table({"q": pa.array(list("abcab")).dictionary_encode()}), 3),
+    "arrow chunks": (pa.table({"q": pa.chunked_array([["a", "b"], ["b", "c", None]])}), 4),
+    "pandas datetimes": (as_pandas(np.arange(5), dtype="datetime64[ns]"), 5),
+    "pandas zeros": (as_pandas([0.0, -0.0, 0.0, -0.0, 1.0]), 3),
+    "pandas NaN": (as_pandas([np.nan, -np.nan, None, 1.0, 1.0]), 2),
+    "pandas objects": (as_pandas([1, True, 1.0, 1, np.int64(1)], dtype=object), 4),
+    "pandas gaps": (as_pandas([np.nan, None, pd.NA, pd.NaT, float("nan")], dtype=object), 4),
+    "pandas texts": (as_pandas(["a", None, "a", "a\0", "b"], dtype=object), 4),
+}
+
+
+@pytest.mark.parametrize("name", APART)
+def test_what_differs_in_the_table_is_no_class(name):
+    cells_of, n_classes = APART[name]
+    n = 5
+    columns = {"user_id": range(n), "item_id": ["tea"] * n}
+    if isinstance(cells_of, pa.Table):
+        table = pa.table({**columns, "q": cells_of["q"]})
+    else:
+        table = type(cells_of)({**columns, "q": cells_of["q"]})
+    report = risk_report(table, quasi_identifiers=["q"], points=[])
+    assert len(report.classes) == n_classes
+    out = KAnonymizer(n, quasi_identifiers=["q"]).fit_transform(table)
+    assert len(out) == 0
+    one = KAnonymizer(1, quasi_identifiers=["q"]).fit_transform(table)
+    assert len(one) == n
+
+
+def test_cells_that_cannot_be_compared_are_refused(make):
+    table = make({"user_id": [1, 2], "item_id": ["a", "a"], "q": [[1], [2]]})
+    with pytest.raises(DataError, match="q holds lists or other cells that cannot be compared"):
+        KAnonymizer(1, quasi_identifiers=["q"]).fit_transform(table)
+
+
+# What is dropped leaves nothing behind
+
+PEOPLE = pd.DataFrame({
+    "user_id": ["ann", "bob", "cleo", "dan"],
+    "item_id": ["tea", "tea", "tea", "secret test"],
+    "zip": ["8001", "8001", "8001", "9999"],
+    "city": ["Zurich", "Zurich", "Zurich", "Hidden"],
+})  # fmt: skip
+NAMES = pl.Enum(
+    [*PEOPLE["user_id"], *PEOPLE["zip"].unique(), "tea", "secret test", "Zurich", "Hidden"]
+)
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        PEOPLE.astype("category"),
+        PEOPLE.astype(pd.ArrowDtype(pa.dictionary(pa.int32(), pa.string()))),
+        pl.from_dict(PEOPLE.to_dict("list")).cast(pl.Categorical),
+        pl.from_dict(PEOPLE.to_dict("list")).cast(NAMES),
+        pa.Table.from_pandas(PEOPLE.astype("category")),
+    ],
+    ids=["pandas", "pandas with Arrow", "polars categories", "polars enum", "arrow"],
+)
+def test_dropped_users_items_and_regions_are_no_categories(table, tmp_path):
+    made = KAnonymizer(3, quasi_identifiers=["zip"], regions={"city": {"Zurich": "ZH"}})
+    out = made.fit_transform(table)
+    assert cells(out, "user_id") == ["ann", "bob", "cleo"]
+    assert cells(out, "item_id") == ["tea"] * 3
+    assert cells(out, "city") == ["ZH"] * 3
+    path = tmp_path / "export"
+    if isinstance(out, pa.Table):
+        with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, out.schema) as writer:
+            writer.write_table(out)
+    elif isinstance(out, pl.DataFrame):
+        out.write_ipc(path)
+    else:
+        out.to_pickle(path)
+    held = path.read_bytes() + repr(getattr(out, "schema", "")).encode()
+    for gone in (b"dan", b"secret test", b"9999", b"Hidden", b"Zurich"):
+        assert gone not in held
+
+
+def test_index_and_metadata_are_dropped():
+    table = PEOPLE.set_index(pd.Index(["ann@shop.com"] * 4, name="mail"))
+    table.attrs["made by"] = "ann"
+    out = KAnonymizer(3).fit_transform(table)
+    assert out.index.tolist() == [0, 1, 2]
+    assert out.index.name is None
+    assert out.attrs == {}
+    assert table.attrs == {"made by": "ann"}
+    arrow = pa.Table.from_pandas(PEOPLE).replace_schema_metadata({"made by": "ann"})
+    assert KAnonymizer(3).fit_transform(arrow).schema.metadata is None
 
 
 def test_quasi_identifiers_count_users_and_not_rows(make):
@@ -266,6 +384,13 @@ def test_steps_agree_with_pandas(when):
         assert generalize_timestamps([when], to)[0] == wanted.to_datetime64()
 
 
+@pytest.mark.parametrize("to", ["week", "year"])
+def test_times_whose_beginning_no_datetime_holds_are_refused(to):
+    with pytest.raises(DataError, match="1 times lie before the year 1678"):
+        generalize_timestamps(["1677-10-01", "2026-01-01"], to)
+    assert generalize_timestamps(["1678-01-03", None], to)[0] >= np.datetime64("1677-12-31")
+
+
 def test_bad_steps_are_named():
     with pytest.raises(ValueError, match=r"to must be one of \['hour'"):
         generalize_timestamps([NOON], "D")
@@ -362,6 +487,30 @@ def test_measures_are_those_computed_by_hand(make):
     assert pd.isna(cells(report.classes, "l_illness")[0])
 
 
+def test_large_integers_are_different_sensitive_values(make):
+    table = make({
+        "user_id": [1, 2, 3], "item_id": ["a"] * 3, "region": ["ZH"] * 3,
+        "code": [2**53, 2**53 + 1, 2**53 + 2],
+    })  # fmt: skip
+    report = risk_report(table, quasi_identifiers=["region"], sensitive=["code"], points=[])
+    assert cells(report.classes, "l_code") == [3]
+    wide = pl.DataFrame({
+        "user_id": [1, 2], "region": ["ZH"] * 2, "code": pl.Series([1, None]).cast(pl.Int128)
+    })  # fmt: skip
+    report = risk_report(wide, quasi_identifiers=["region"], sensitive=["code"], points=[])
+    assert cells(report.classes, "l_code") == [1]
+
+
+def test_shares_of_the_whole_table_count_a_user_once(make):
+    # User 1 has the flu in two classes: whole table flu 1/2, cold 1/2; BE is (1, 0).
+    table = make({
+        "user_id": [1, 1, 2], "region": ["ZH", "BE", "ZH"], "illness": ["flu", "flu", "cold"]
+    })  # fmt: skip
+    report = risk_report(table, quasi_identifiers=["region"], sensitive=["illness"], points=[])
+    assert cells(report.classes, "region") == ["BE", "ZH"]
+    assert cells(report.classes, "t_illness") == [0.5, 0.0]
+
+
 def test_everybody_is_found_by_what_only_they_did_and_nobody_by_what_all_did(make):
     table = make({
         "user_id": [1, 1, 2, 2, 3, 3],
@@ -449,8 +598,28 @@ def test_bad_arguments_of_the_report_are_named():
         ({"known": (0,)}, "known must be a positive integer; got 0"),
         ({"n_samples": 0}, "n_samples must be a positive integer; got 0"),
         ({"k": True}, "k must be a positive integer; got True"),
+        ({"known": 2}, "known must be a list of positive integers; got 2"),
+        (
+            {"quasi_identifiers": "item_id"},
+            "quasi_identifiers must be a list of column names; got",
+        ),
+        ({"sensitive": "item_id"}, "sensitive must be a list of column names; got 'item_id'"),
+        ({"points": ["item_id"]}, "points must be a list of lists of column names"),
+        ({"points": "item_id"}, "points must be a list of lists of column names"),
+        ({"sensitive": ["item_id"]}, "sensitive columns are measured in the classes of quasi"),
+        (
+            {"quasi_identifiers": ["n_users"]},
+            r"table of classes has columns \['n_users'\] of its own",
+        ),
+        (
+            {"quasi_identifiers": ["t_item_id"], "sensitive": ["item_id"]},
+            r"table of classes has columns \['t_item_id'\] of its own",
+        ),
         ({"points": [["place"]]}, r"lacks the columns \['place'\]"),
-        ({"sensitive": ["illness"]}, r"lacks the columns \['illness'\]"),
+        (
+            {"quasi_identifiers": ["item_id"], "sensitive": ["illness"]},
+            r"lacks the columns \['illness'\]",
+        ),
     ):
         with pytest.raises(ValueError, match=message):
             risk_report(table, **parameters)

@@ -19,6 +19,7 @@ from ecomrec.data import Interactions
 from ecomrec.datasets import make_shop
 from ecomrec.exceptions import DataError, UnknownIdError
 from ecomrec.privacy import (
+    DPPopularity,
     GaussianEvent,
     PrivacyReport,
     SeededNoise,
@@ -150,11 +151,14 @@ def test_each_bug_is_found_by_its_name(bug, words):
     assert pd.Series(report.problems).str.contains(words).any(), report.problems
 
 
-def test_fits_that_fail_alike_are_told_from_fits_that_pass():
+def test_fits_that_fail_prove_nothing():
     report = record_replay(NoisyCounts(bug="error"), SHOP[1:], SHOP[[1, 3]])
-    assert report.ok
+    assert not report.problems
+    assert not report.ok
     assert report.error == "ValueError: an even shop"
     assert str(report) == "Both fits ended with ValueError: an even shop"
+    with pytest.raises(DataError, match="pass the catalogue"):
+        sensitivity_report(DPPopularity(), pd.DataFrame({"user_id": [1, 2], "item_id": [1, 1]}))
 
 
 def test_noise_that_is_not_seeded_is_for_an_audit():
@@ -495,6 +499,12 @@ def test_bounds_by_epsilon_and_delta_are_the_area_under_the_trade_off():
     assert auc_bound(report) == pytest.approx(1 - np.trapezoid(tradeoff, rates), abs=1e-6)
     for place in (100, 20_000, 150_000):
         assert tpr_bound(report, rates[place]) == pytest.approx(1 - tradeoff[place], abs=1e-6)
+
+
+@pytest.mark.parametrize("epsilon", [709.0, 800.0, 1e300, math.inf])
+def test_attacks_on_a_claim_that_says_nothing_may_find_everybody(epsilon):
+    report = PrivacyReport(True, epsilon, 1e-6, None, (), "auto", "gumbel", True)
+    assert auc_bound(report) == tpr_bound(report, 0.1) == 1.0
 
 
 @pytest.fixture(scope="module")

@@ -295,3 +295,14 @@ def test_a_shop_with_enough_users_gets_better_lists_than_one_for_all(kind):
     personal = kind(4.0, noise_source=SeededNoise(1)).fit(events[known], items=shop.items)
     same = DPPopularity(4.0, noise_source=SeededNoise(1)).fit(events[known], items=shop.items)
     assert personal.score(events[~known]) > same.score(events[~known]) + 0.05
+
+
+@BOTH
+def test_weights_of_any_size_give_finite_scores(kind):
+    pairs = pd.DataFrame({"user_id": np.repeat(np.arange(50), 9), "item_id": [*range(9)] * 50})
+    model = kind(math.inf).fit(pairs, items=pairs.drop_duplicates("item_id"))
+    history = pd.DataFrame({"user_id": "v", "item_id": range(8), "weight": 3.4e38})
+    found = model.recommend(history=history, k=9, exclude_seen=False)
+    assert np.isfinite(found.scores).all()
+    small = model.recommend(history=history.assign(weight=1.0), k=9, exclude_seen=False)
+    assert found.items[0, 0] == small.items[0, 0] == 8

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import textwrap
 import threading
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -67,8 +68,8 @@ def start(code, *arguments):
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def finished(process):
-    out, err = process.communicate(timeout=120)
+def finished(process, timeout=120):
+    out, err = process.communicate(timeout=timeout)
     assert process.returncode == 0, err
     return out
 
@@ -148,6 +149,27 @@ def test_charges_that_are_none_are_refused(ledger, events, label, error, words):
     with pytest.raises(error, match=words):
         ledger.charge(events, label=label)
     assert ledger.entries == ()
+
+
+def test_a_full_ledger_stays_full_whatever_is_asked_of_it():
+    ledger = PrivacyLedger(None, 1.0, 1e-6)
+    ledger.charge([GaussianEvent(5.0)], label="a")
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        size = float(10.0 ** rng.uniform(-323, 1)) or 5e-324
+        count = int(10 ** rng.uniform(0, 6))
+        kinds = [
+            GaussianEvent(size, count),
+            GumbelTopKEvent(size, count, count),
+            PureDPEvent(min(10 / size, 1e308), count),
+            SetUnionEvent(size, 1e-9, count),
+        ]
+        event = kinds[rng.integers(4)]
+        spent = ledger.spent()
+        if epsilon_of([event], 1e-6) > 1.0:
+            with pytest.raises(BudgetExceededError):
+                ledger.charge([event], label="b")
+        assert ledger.spent() == spent > 0.8
 
 
 def test_generators_are_charged_whole(ledger):
@@ -255,6 +277,25 @@ def test_missing_folder_is_named(tmp_path):
 def test_a_folder_is_no_ledger(tmp_path):
     with pytest.raises(IsADirectoryError):
         PrivacyLedger(tmp_path, 1.0, 1e-6)
+
+
+def test_a_pipe_is_no_ledger_and_keeps_nobody_waiting(tmp_path):
+    code = """
+        from ecomrec.exceptions import FileFormatError
+
+        for budget in ((1.0, 1e-6), ()):
+            try:
+                PrivacyLedger(path, *budget).spent()
+            except FileFormatError as error:
+                print(error)
+    """
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    process = start(code, pipe)
+    try:
+        assert finished(process, 60) == 2 * f"{pipe} is no file.\n"
+    finally:
+        process.kill()
 
 
 def test_a_read_only_ledger_is_closed_but_can_be_read(path):
@@ -384,6 +425,15 @@ def test_other_files_are_left_alone(tmp_path):
         assert (tmp_path / "l").read_bytes() == content
 
 
+def test_brackets_without_end_are_junk_like_any_other(path):
+    good = path.read_bytes()
+    path.write_bytes(good + b"[" * 200_000 + b"\n")
+    with pytest.raises(FileFormatError, match="line 4: it is not as it was written"):
+        PrivacyLedger(path).spent()
+    path.write_bytes(good + b"[" * 200_000)  # never finished
+    assert len(PrivacyLedger(path).entries) == 2
+
+
 def test_a_newer_format_is_refused(tmp_path):
     body = {"ecomrec_ledger": 2, "epsilon": 1.0, "delta": 1e-6, "accountant": "auto"}
     (tmp_path / "l").write_bytes(_ledger_file._line(body, ""))
@@ -504,6 +554,74 @@ def test_a_forked_child_charges_the_same_file(path):
         print(len(ledger.entries) - before)
     """
     assert finished(start(code, path)) == "2\n"
+
+
+def test_a_child_forked_during_a_charge_keeps_no_lock(path):
+    code = """
+        import signal, threading, time
+        from ecomrec.privacy.accounting import ledger as module
+
+        ledger, inside, real = PrivacyLedger(path), threading.Event(), module.epsilon_of
+
+        def slow(*arguments, **options):
+            inside.set()
+            time.sleep(60)
+            return real(*arguments, **options)
+
+        module.epsilon_of = slow
+        charge = lambda: ledger.charge([GaussianEvent(50.0)], label="killed")
+        threading.Thread(target=charge, daemon=True).start()
+        inside.wait()
+        child = os.fork()
+        if child == 0:
+            os.close(1), os.close(2)
+            time.sleep(60)
+            os._exit(0)
+        print(child, flush=True)
+        os.kill(os.getpid(), signal.SIGKILL)
+    """
+    child = int(start(code, path).communicate(timeout=60)[0])
+    ledger = PrivacyLedger(path)
+    charge = threading.Thread(target=lambda: ledger.charge([EVENT], label="next"), daemon=True)
+    try:
+        charge.start()
+        charge.join(20)
+        assert not charge.is_alive()
+    finally:
+        os.kill(child, signal.SIGKILL)
+    assert [entry.label for entry in PrivacyLedger(path).entries] == ["May", "June", "next"]
+
+
+def test_a_child_forked_by_the_one_who_charges_leaves_the_lock_to_its_parent(path):
+    code = """
+        import fcntl
+
+        with _ledger_file.opened(path, os.O_RDWR):
+            child = os.fork()
+            if child:
+                assert os.waitpid(child, 0)[1] == 0
+                other = os.open(path, os.O_RDWR)
+                try:
+                    fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    print("locked")
+        if not child:
+            os._exit(0)
+    """
+    assert finished(start(code, path)) == "locked\n"
+
+
+def test_a_charge_that_waited_goes_to_the_file_that_is_there_then(path, tmp_path):
+    ledger = PrivacyLedger(path)
+    with _ledger_file.opened(str(path), os.O_RDWR):
+        charge = threading.Thread(target=lambda: ledger.charge([EVENT], label="waited"))
+        charge.start()
+        time.sleep(0.3)
+        (tmp_path / "new").write_bytes(path.read_bytes())
+        (tmp_path / "new").replace(path)
+    charge.join(20)
+    labels = [entry.label for entry in PrivacyLedger(path).entries]
+    assert labels == ["May", "June", "waited"]
 
 
 def test_a_forked_child_cannot_charge_what_lives_in_memory(path):
@@ -678,8 +796,13 @@ def test_loading_a_model_charges_and_makes_nothing(tmp_path):
     assert not (tmp_path / "l").exists()
 
 
-def test_a_model_with_a_ledger_in_memory_is_saved_without(tmp_path):
-    shop_model(None).fit(COUNTS).save(tmp_path / "model")
+@pytest.mark.parametrize("fitted", [True, False])
+def test_a_model_with_a_ledger_in_memory_is_saved_without_and_says_so(tmp_path, fitted):
+    model = shop_model(None)
+    if fitted:
+        model.fit(COUNTS)
+    with pytest.warns(UserWarning, match=r"fits of what is loaded .* not counted.*path"):
+        model.save(tmp_path / "model")
     assert ecomrec.load(tmp_path / "model").ledger is None
 
 

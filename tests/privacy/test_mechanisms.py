@@ -204,6 +204,15 @@ def test_gumbel_top_k_costs_what_its_event_says():
     assert largest > 0.5 * k / scale
 
 
+@pytest.mark.parametrize("low", [-(2**62) - 1, -(2**63)])
+@pytest.mark.parametrize("high", [2**62, 2**63 - 1])
+def test_utilities_may_lie_as_far_apart_as_integers_do(low, high):
+    for utilities in ([low, high], [low + 1, high], [low, high - 1]):
+        for mechanism in (ExponentialMechanism(1.0), ReportNoisyMax(1.0)):
+            assert set(draws(mechanism, utilities, 5)) == {1}
+        assert GumbelTopK(2, 1.0).release(utilities).tolist() == [1, 0]
+
+
 def test_choices_among_equals_are_even():
     values = np.zeros(4, dtype=int)
     for mechanism in (ExponentialMechanism(1.0), ReportNoisyMax(1.0)):
@@ -271,7 +280,7 @@ def test_too_few_options_are_refused(mechanism):
         mechanism.release(np.zeros((4, 4), dtype=int))
 
 
-@pytest.mark.parametrize("value", [0, -1.0, np.nan, np.inf, "1", None, True])
+@pytest.mark.parametrize("value", [0, -1.0, np.nan, np.inf, "1", None, True, 10**400])
 @pytest.mark.parametrize(
     ("make", "name"),
     [

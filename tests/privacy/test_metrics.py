@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from tests.privacy.replay import difference, record, replay
 
 from ecomrec.cf import ItemKNN, Popularity
+from ecomrec.data import EventWeights, Interactions
 from ecomrec.datasets import make_shop
 from ecomrec.evaluation import ranking_metrics
 from ecomrec.exceptions import BudgetExceededError, DataError
@@ -197,6 +198,14 @@ def test_rows_that_are_unusable_count_for_nothing_and_say_nothing():
         scale.evaluate(MODEL, plain.assign(item_id="a"))
 
 
+def test_a_table_that_cannot_be_read_costs_nothing():
+    ledger = PrivacyLedger(None, 1.5, 1e-6)
+    scale = DPMetrics("recall@10", ledger=ledger)
+    with pytest.raises(DataError, match="lacks the columns"):
+        scale.evaluate(MODEL, LATE[["user_id"]])
+    assert ledger.entries == ()
+
+
 @pytest.mark.parametrize("release", [None, "yes", True])
 def test_metrics_without_noise_must_say_what_becomes_of_them(release):
     with pytest.raises(ValueError, match="metrics of private users tell of them"):
@@ -221,3 +230,45 @@ def test_bad_parameters_are_named(params, match):
 def test_parsing_says_which_metric_is_wrong():
     with pytest.raises(ValueError, match="got 'speed@3'"):
         evaluate_histories(MODEL, LATE, metrics=["speed@3"], release="public")
+
+
+def test_weights_that_depend_on_others_are_refused():
+    timed = EARLY.assign(timestamp=np.arange(len(EARLY)))
+    faded = Interactions.from_table(timed, half_life="1D")
+    weights = EventWeights({"buy": 1.0}, half_life="1D")
+    table = weights.fit_transform(timed.assign(event="buy"))
+    scale = DPMetrics("recall@10")
+    for test, match in (
+        (faded, "newest event of all users"),
+        (table, "Pass now= to EventWeights"),
+    ):
+        with pytest.raises(DataError, match=match):
+            scale.evaluate(MODEL, test)
+        with pytest.raises(DataError, match=match):
+            scale.evaluate(MODEL, LATE, history=test)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"),
+    [("timestamp", np.inf), ("timestamp", 1e12), ("weight", 10**400), ("user_id", -1),
+     ("item_id", 0.5), ("item_id", "mug")],
+)  # fmt: skip
+def test_one_row_that_cannot_be_read_counts_for_nothing(column, value):
+    plain = LATE.assign(timestamp=np.arange(len(LATE), dtype=float), weight=1.0)
+    odd = pd.DataFrame({"user_id": 999, "item_id": [3, 4], "timestamp": 0.0, "weight": 1.0})
+    odd[column] = pd.Series([value] * 2, dtype=object)
+    kept = "int64" if column == "user_id" else None if column in ("item_id", "weight") else float
+    both = pd.concat([plain.astype({column: object}), odd])
+    both = both if kept is None else both.astype({column: kept})
+    scale = DPMetrics("recall@10", epsilon=math.inf)
+    assert scale.evaluate(MODEL, both).values == scale.evaluate(MODEL, plain).values
+
+
+def test_a_matrix_with_an_odd_cell_is_measured():
+    rows = np.zeros((5, len(MODEL.item_ids_)), dtype=int)
+    rows[:, :4] = 1
+    odd = rows.copy()
+    odd[0, 9] = -1
+    model = DPPopularity(epsilon=math.inf).fit(rows)
+    scale = DPMetrics("recall@2", epsilon=math.inf)
+    assert scale.evaluate(model, odd).values == scale.evaluate(model, rows).values

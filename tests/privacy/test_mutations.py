@@ -35,6 +35,10 @@ BUGS = {
     "data-dependent scale",
     "duplicates not merged",
     "unnormalised weights",
+    "rounding for truncation",
+    "float sums",
+    "seeded noise",
+    "user rows kept",
 }
 
 

@@ -81,8 +81,7 @@ def test_nothing_of_a_user_is_left(model, epsilon, log, tmp_path, caplog, capfd)
 )
 def test_errors_name_no_value(log, name, value):
     events, items = log
-    broken = events.astype({name: object}).copy()
-    broken.loc[5, name] = value
+    broken = events.assign(**{name: value})
     with pytest.raises(DataError) as error:
         DPPopularity().fit(broken, items=items)
     assert str(value) not in str(error.value)

@@ -4,6 +4,8 @@ import math
 
 import numpy as np
 import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 
 pytest.importorskip("matplotlib", reason="extra plot")
@@ -84,6 +86,30 @@ def test_tables_without_what_is_drawn_are_named():
         plot_privacy_accuracy(table(), "mrr")
     with pytest.raises(ValueError, match="no row with an epsilon"):
         plot_privacy_accuracy(table().query("model == 'Popularity'"))
+
+
+@pytest.mark.parametrize("draw", [plot_privacy_accuracy, plot_accuracy_by_popularity])
+def test_the_first_column_of_numbers_is_the_metric(draw):
+    wordy = table().assign(popularity="all")
+    wordy.insert(0, "dataset", "shop")
+    wordy.insert(0, "private", True)
+    assert draw(wordy).get_ylabel().startswith("recall, mean")
+    with pytest.raises(ValueError, match=r"metric must be one of \['recall', 'ndcg'\]"):
+        draw(wordy, "dataset")
+    numbered = wordy.rename(columns={"recall": 10})
+    assert draw(numbered).get_ylabel().startswith("10, mean")
+    assert draw(numbered, 10).get_ylabel().startswith("10, mean")
+
+
+@pytest.mark.parametrize("draw", [plot_privacy_accuracy, plot_accuracy_by_popularity])
+def test_tables_of_every_kind_are_drawn(draw):
+    wanted = draw(table().assign(popularity="all"))
+    for kind in (pl.DataFrame, pa.table):
+        columns = table().assign(popularity="all").to_dict("list")
+        ax = draw(kind(columns))
+        np.testing.assert_allclose(curve(ax, 0)[1], curve(wanted, 0)[1])
+    with pytest.raises(ValueError, match="epsilon must hold numbers"):
+        draw(table().assign(popularity="all", epsilon="high"))
 
 
 def test_spending_is_drawn_against_the_budget():

@@ -6,6 +6,7 @@ import os
 import pickle
 import stat
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from copy import copy, deepcopy
 
 import hypothesis.strategies as st
@@ -21,6 +22,7 @@ from sklearn.pipeline import make_pipeline
 from ecomrec.cf import Popularity
 from ecomrec.exceptions import DataError, UnknownIdError
 from ecomrec.privacy import KeyRing, Pseudonymizer, redact
+from ecomrec.privacy._id_bytes import id_bytes
 from ecomrec.privacy.exports import pseudonyms as module
 
 KINDS = {
@@ -89,7 +91,7 @@ def test_tokens_stay_the_same_from_release_to_release():
 
 @given(st.lists(IDS, max_size=12, unique_by=lambda one: (type(one).__name__, repr(one))))
 def test_no_two_ids_are_written_the_same(ids):
-    messages = [module._message(one) for one in ids]
+    messages = [id_bytes(one) for one in ids]
     assert len(set(messages)) == len(ids)
 
 
@@ -176,6 +178,29 @@ def test_errors_about_ids_tell_counts_and_no_ids(bad):
         tokenizer().transform(table)
     assert "secret-ann" not in str(caught.value)
     assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize(
+    ("cells", "reason"),
+    [
+        (pd.Series([5, -1]), r"-1 \(the mark of a missing id\), which"),
+        (pd.Series([2**63 + 1], dtype="uint64"), r"integers beyond 2\*\*63 - 1, which"),
+        (pd.Series([2**70], dtype=object), r"integers beyond 2\*\*63 - 1, which"),
+        (pd.Series([1.5, 2.0]), r"fractions, or floats beyond 2\*\*53, which"),
+        (pd.Series(["secret-ann", 1], dtype=object), r"more than one type \(int, str\), which"),
+        (pd.Series([True, False]), "bool"),
+    ],
+)
+def test_the_reason_why_ids_are_none_is_named(cells, reason):
+    with pytest.raises(DataError, match=f"user_id holds {reason}.* cannot be ids") as caught:
+        tokenizer().transform(pd.DataFrame({"user_id": cells}))
+    assert "secret-ann" not in str(caught.value)
+
+
+def test_wide_integers_of_polars_are_ids():
+    table = pl.DataFrame({"user_id": pl.Series([3, 5, 3]).cast(pl.Int128)})
+    out = tokenizer().fit_transform(table)
+    assert out["user_id"].to_list() == tokenizer().tokens([3, 5, 3]).tolist()
 
 
 def test_missing_column_is_named():
@@ -295,6 +320,8 @@ def test_bad_parameters_are_named_at_fit(parameters, error, message):
         (b"abcdefg" * 5, ValueError, "only 7 different bytes"),
         ("0123456789abcdef" * 3, TypeError, "must be bytes; got str"),
         (bytearray(KEY), TypeError, "must be bytes; got bytearray"),
+        (b"my password is hunter2 + my dog\n", ValueError, "is text, not random bytes"),
+        (b"0123456789abcdef" * 4, ValueError, "is text, not random bytes.*bytes.fromhex"),
     ],
 )
 def test_weak_keys_are_refused_and_not_shown(key, error, message):
@@ -400,6 +427,13 @@ def test_a_written_ring_comes_back_and_is_read_by_its_owner_alone(tmp_path):
         '{"ecomrec_key_ring": 1, "active": "k2", "keys": {"k1": "%s"}, "deleted": []}',
         '{"ecomrec_key_ring": 1, "active": "k1", "keys": {"k1": "00"}, "deleted": []}',
         '{"ecomrec_key_ring": 1, "active": "k1", "keys": {"k1": "%s"}}',
+        '{"ecomrec_key_ring": 1, "active": "k1", "keys": {"k1": "%s"}, "deleted": ["k1"]}',
+        '{"ecomrec_key_ring": 1, "active": "k1", "keys": {"k1": "%s"}, "deleted": "k9"}',
+        '{"ecomrec_key_ring": 1, "active": "k1", "keys": {"k1": "%s"}, "deleted": [9]}',
+        '{"ecomrec_key_ring": 1, "active": "k1", "keys": {"k1": "%s"}, "deleted": ["a", "a"]}',
+        '{"ecomrec_key_ring": 1, "active": "k1", "keys": {"k1": "%s", "k1": "%s"}, "deleted": []}',
+        '{"ecomrec_key_ring": 1, "active": "k1", "keys": ["%s"], "deleted": []}',
+        pytest.param("[" * 200_000, id="deep"),
     ],
 )
 def test_what_is_no_ring_is_refused_and_not_shown(tmp_path, text):
@@ -408,6 +442,64 @@ def test_what_is_no_ring_is_refused_and_not_shown(tmp_path, text):
     with pytest.raises(DataError, match=r"is no key ring. Name a file") as caught:
         KeyRing.read(path)
     assert KEY.hex() not in str(caught.value)
+
+
+def test_keys_that_differ_in_nuls_at_the_end_are_the_same_key():
+    with pytest.raises(ValueError, match="key 'k2' is in the ring already, under another id"):
+        KeyRing({"k1": KEY, "k2": KEY + b"\0"}, active="k1")
+
+
+def test_a_ring_never_takes_the_place_of_keys_that_it_lacks(tmp_path):
+    path = tmp_path / "keys.json"
+    ring_of().write(path)
+    one, other = KeyRing.read(path), KeyRing.read(path)
+    one.rotate()
+    one.write(path)
+    other.rotate()
+    before = path.read_bytes()
+    for stranger in (other, KeyRing.generate(), ring_of()):
+        with pytest.raises(DataError, match=r"does not know as that: \['k\d'.*Read it again"):
+            stranger.write(path)
+    assert path.read_bytes() == before
+    assert [found.name for found in tmp_path.iterdir()] == ["keys.json"]
+
+
+def test_a_deleted_key_does_not_come_back_with_an_older_ring(tmp_path):
+    path = tmp_path / "keys.json"
+    ring = ring_of()
+    ring.rotate()
+    ring.write(path)
+    older = KeyRing.read(path)
+    ring.delete("k1")
+    ring.write(path)
+    with pytest.raises(DataError, match=r"\['k1'\]"):
+        older.write(path)
+    assert KeyRing.read(path).ids == ["k2"]
+
+
+def test_a_ring_takes_the_place_of_no_other_file(tmp_path):
+    (tmp_path / "shop.ecomrec").write_text("a model")
+    with pytest.raises(DataError, match="is no key ring"):
+        ring_of().write(tmp_path / "shop.ecomrec")
+    assert (tmp_path / "shop.ecomrec").read_text() == "a model"
+
+
+def test_of_writers_at_once_one_is_told_of_the_other(tmp_path):
+    path = tmp_path / "keys.json"
+    ring_of().write(path)
+    rings = [KeyRing.read(path) for _ in range(8)]
+
+    def written(ring):
+        ring.rotate()
+        try:
+            ring.write(path)
+        except DataError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(written, rings)) == 1
+    assert KeyRing.read(path).ids == ["k1", "k2"]
 
 
 # Logs
@@ -438,6 +530,13 @@ def test_longer_ids_go_first():
 def test_redact_with_ids_wants_a_text():
     with pytest.raises(TypeError, match="value must be a text; got int"):
         redact(7, ids=[7])
+
+
+@pytest.mark.parametrize("single", ["ann", b"ann!", 7, np.int64(7), uuid.UUID(int=7), ("ann", 7)])
+def test_redact_wants_a_list_of_ids(single):
+    with pytest.raises(DataError, match="ids must be a list; got a single") as caught:
+        redact("ann came", ids=single)
+    assert "ann" not in str(caught.value)
 
 
 @pytest.mark.slow

@@ -1,12 +1,23 @@
 """The door between private rows and what is learned: what is booked is what is released."""
 
+import math
+
 import numpy as np
+import pandas as pd
 import pytest
 
 from ecomrec.exceptions import BudgetExceededError
 from ecomrec.privacy import (
+    DPALS,
+    DPEASE,
+    DPItemKNN,
+    DPMetrics,
+    DPPopularity,
+    DPTopK,
+    DPTwoTower,
     GaussianEvent,
     GumbelTopKEvent,
+    PoissonSampledGaussianEvent,
     PrivacyLedger,
     SeededNoise,
     SystemNoise,
@@ -30,6 +41,16 @@ def test_the_ledger_is_charged_before_anything_is_drawn():
     with pytest.raises(BudgetExceededError):
         door({"a": GaussianEvent(1.0)}, ledger, source=Counting())
     assert ledger.entries == () or list(ledger.entries) == []
+
+
+@pytest.mark.parametrize(
+    "event", [GaussianEvent(2e6), ZCDPEvent(1e-13), PoissonSampledGaussianEvent(2e6, 0.1)]
+)
+def test_noise_that_leaves_nothing_is_refused_before_the_charge(event):
+    ledger = PrivacyLedger(None, 0.5, 1e-6)
+    with pytest.raises(ValueError, match=r"release 'b' needs noise .* users.*Raise epsilon"):
+        door({"a": GaussianEvent(100.0), "b": event}, ledger)
+    assert ledger.entries == ()
 
 
 def test_what_was_not_booked_is_refused_and_what_was_must_be_made():
@@ -108,3 +129,67 @@ def test_a_recorder_sees_the_exact_value_and_answers():
         assert answer("a", {"b": 1}, "exact", lambda: "noisy") == "frozen"
     assert answer("a", {}, "exact", lambda: "noisy") == "noisy"
     assert seen == [("a", {"b": 1}, "exact")]
+
+
+# ---------------------------------------------------------------------- whole fits
+
+EVENTS = pd.DataFrame(
+    [(user, item) for user in range(50) for item in "abc"], columns=["user_id", "item_id"]
+)
+ITEMS = pd.DataFrame({"item_id": list("abcdefghij")})
+HUGE = 10**400
+
+
+@pytest.mark.parametrize(
+    ("model", "match"),
+    [
+        (
+            DPALS(0.003, n_factors=2, budget_split=(0.05, 0.05, 0.05, 0.85)),
+            "'systems' needs noise",
+        ),
+        (DPTwoTower(4e-6, sample_rate=1.0), "'gradients' needs noise"),
+        (DPTopK(1e-6, vocabulary="dp"), "'vocabulary' needs noise"),
+        (DPPopularity(1e-7, delta=1e-9), "'counts' needs noise"),
+        (DPPopularity(max_items_per_user=HUGE, scaling="shared"), "max_items_per_user must be"),
+        (DPPopularity(max_items_per_user=10**19, vocabulary="dp"), "max_items_per_user must be"),
+        (DPTwoTower(n_users=HUGE), "n_users must be"),
+        (DPTwoTower(n_factors=HUGE), "n_factors must be"),
+        (DPEASE(n_users=HUGE), "n_users must be"),
+        (DPALS(n_users=HUGE), "n_users must be"),
+        (DPALS(n_factors=HUGE), "n_factors must be"),
+        (DPALS(max_iter=HUGE), "max_iter must be"),
+        (DPTopK(size=HUGE), "size must be"),
+        (DPItemKNN(n_neighbors=HUGE), "n_neighbors must be"),
+    ],
+    ids=str,
+)
+def test_parameters_that_cannot_be_fitted_cost_nothing(model, match):
+    if isinstance(model, DPTwoTower):
+        pytest.importorskip("opacus")
+    ledger = PrivacyLedger(None, 1e3, 1e-4)
+    with pytest.raises(ValueError, match=match):
+        model.set_params(ledger=ledger).fit(EVENTS, items=ITEMS)
+    assert ledger.entries == ()
+    with pytest.raises(ValueError, match="n_users must be"):
+        DPMetrics(n_users=HUGE, ledger=ledger).evaluate(None, EVENTS)
+
+
+def test_a_long_list_of_items_is_no_reason_for_a_private_vocabulary_to_fail():
+    model = DPPopularity(8.0, delta=1e-3, vocabulary="dp", max_items_per_user=10**9)
+    assert model.fit(EVENTS).item_ids_.tolist() == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("listed", ["ab", "jk"])
+def test_released_items_that_the_catalogue_lacks_have_no_features(listed):
+    items = pd.DataFrame({"item_id": list(listed), "kind": ["x", "y"]})
+    model = DPALS(50.0, delta=1e-3, vocabulary="dp", n_factors=2, item_features="kind")
+    assert np.isfinite(model.fit(EVENTS, items=items).item_factors_).all()
+    assert model.item_ids_.tolist() == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("noise", ["rounded_gaussian", "discrete_gaussian"])
+@pytest.mark.parametrize("epsilon", [1e16, 1e40])
+def test_an_epsilon_that_asks_for_next_to_no_noise_is_fitted(epsilon, noise):
+    model = DPPopularity(epsilon, noise=noise).fit(EVENTS, items=ITEMS)
+    assert model.privacy_report_.epsilon == pytest.approx(epsilon)
+    assert model.popularity_[:3] == pytest.approx(50 / math.sqrt(3), rel=1e-3)

@@ -115,10 +115,11 @@ def test_a_hostile_user_moves_each_release_within_its_bound_and_nothing_else(
 
 
 @each_model
+@pytest.mark.filterwarnings("ignore:delta is 0.4")
 @settings(max_examples=10)
 @given(shop=shops(), user=hostile_users)
 def test_the_same_with_a_private_vocabulary(name, options, shop, user):
-    # A generous delta, so that this few users make a vocabulary at all.
+    # A generous delta, which the fit warns of, so that this few users make a vocabulary at all.
     model = model_of(name, options, vocabulary="dp", epsilon=20.0, delta=0.4)
     shop = shop + [(f"v{n}", item, 1.0, 0) for n in range(8) for item in ("axe", "bun", "cup")]
     report = record_replay(model, events(shop + user), events(shop))
@@ -170,6 +171,7 @@ def test_other_people_change_nothing_but_the_statistics(name, options, vocabular
 
 
 @each_model
+@pytest.mark.filterwarnings("ignore:delta is 0.1")
 @pytest.mark.parametrize("vocabulary", ["public", "dp"])
 def test_the_ledger_holds_the_events_of_the_mechanism_calls(name, options, vocabulary):
     ledger = PrivacyLedger(None, 1000.0, 0.5)

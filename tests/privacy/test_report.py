@@ -67,8 +67,10 @@ def test_json_is_json():
 
 def test_reports_differ_where_their_fields_do():
     assert report() == report()
+    others = {"events": (), "not_covered": (), "private": False, "secure_noise": False}
+    others |= {"epsilon": 2.0, "delta": 0.5, "mu": None}
     for field in dataclasses.fields(PrivacyReport):
-        changed = {"events": (), "not_covered": ()}.get(field.name, "other")
+        changed = others.get(field.name, "other")
         assert dataclasses.replace(report(), **{field.name: changed}) != report()
 
 
@@ -84,6 +86,24 @@ def test_reports_cannot_be_changed():
         ({"users": 42}, "a privacy report has the fields"),
         ({"epsilon": ...}, "a privacy report has the fields"),
         ({"events": [{"event": "Other"}]}, "an event must be one of"),
+        ({"events": None}, "events must be a list"),
+        ({"events": {}}, "events must be a list"),
+        ({"private": "no"}, "private must be True or False; got 'no'"),
+        ({"secure_noise": 1}, "secure_noise must be True or False; got 1"),
+        ({"epsilon": -5}, "epsilon must be a number that is not negative; got -5"),
+        ({"epsilon": None}, "epsilon must be"),
+        ({"epsilon": "0.1"}, "epsilon must be"),
+        ({"epsilon": math.nan}, "epsilon must be"),
+        ({"delta": 7}, "delta must be a number from 0 to below 1; got 7"),
+        ({"delta": "inf"}, "delta must be"),
+        ({"mu": -1}, "mu must be a number that is not negative, or None; got -1"),
+        ({"mu": math.nan}, "mu must be"),
+        ({"mu": True}, "mu must be"),
+        ({"noise": None}, "noise must be text; got None"),
+        ({"unit": 3}, "unit must be text"),
+        ({"advice": 3}, "advice must be text or None; got 3"),
+        ({"not_covered": "all"}, "not_covered must be a tuple of texts; got 'all'"),
+        ({"not_covered": [1]}, "not_covered must be a tuple of texts"),
     ],
 )
 def test_other_fields_are_refused(change, words):
@@ -93,7 +113,7 @@ def test_other_fields_are_refused(change, words):
         PrivacyReport.from_json(json.dumps(values))
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", "null"])
+@pytest.mark.parametrize("text", ["", "[]", "{", "null", pytest.param("[" * 200_000, id="deep")])
 def test_other_text_is_refused(text):
     with pytest.raises(ValueError, match=r"a privacy report has|Expecting"):
         PrivacyReport.from_json(text)

@@ -8,6 +8,7 @@ from hypothesis import given
 from scipy.special import ndtr
 from tests.privacy.laws import LEVEL, p_value
 
+from ecomrec.exceptions import DataError
 from ecomrec.privacy import (
     PartitionSelector,
     SeededNoise,
@@ -189,6 +190,7 @@ def test_columns_of_other_lengths_are_refused():
         ((1.0, 1.0, 5), "delta must be below 1"),
         ((1.0, 1e-6, 0), "max_items_per_user must be a positive integer"),
         ((1.0, 1e-6, 2.5), "max_items_per_user must be a positive integer"),
+        ((1.0, 1e-6, 10**19), "max_items_per_user must be a positive integer"),
     ],
 )
 def test_selector_parameters_are_checked(given_values, words):
@@ -204,3 +206,44 @@ def test_threshold_grows_with_noise_items_and_smaller_delta():
     assert PartitionSelector(1.0, 1e-6, 10).event == SetUnionEvent(
         PartitionSelector(1.0, 1e-6, 10).event.noise_multiplier, 5e-7
     )
+
+
+@pytest.mark.parametrize("noise", [1e-3, 0.3, 4.0, 1e4])
+@pytest.mark.parametrize("delta", [1e-300, 1e-6, 0.3, 1 - 1e-12])
+def test_threshold_is_the_largest_of_all_numbers_of_items(noise, delta):
+    from scipy.special import ndtri
+
+    most = 400_000
+    n = np.arange(1, most + 1, dtype=np.float64)
+    needed = 1 / np.sqrt(n) - noise * ndtri(-np.expm1(np.log1p(-delta) / n))
+    slack = 2.0**-11 * (noise + 1.0)
+    for items in (1, 2, 65_536, 65_537, most):
+        assert union_threshold(noise, delta, items) == needed[:items].max() + slack
+    assert union_threshold(noise, delta, 2**31) >= needed.max() + slack
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [5, [1], 2.5, True, "'\\ud800'", b"x", np.str_("alice"), ("a", 1), {"secret": 1}],
+    ids=repr,
+)
+def test_one_odd_id_says_nothing_and_changes_nothing_for_others(odd):
+    selector = PartitionSelector(4.0, 1e-3, 2)
+    users = [f"u{n}" for n in range(300)] + ["\ud800"] * 3
+    items = ["mug"] * 300 + ["mug", "hat", "pen"]
+    before = selector._weights(users, items, SeededNoise(0))
+    for more in ((odd, "mug"), ("new", odd), (odd, odd)):
+        after = selector._weights([*users, more[0]], [*items, more[1]], SeededNoise(0))
+        added = {key: after.get(key, 0) - before.get(key, 0) for key in {*before, *after}}
+        assert sum(weight**2 for weight in added.values()) <= GRID**2
+        assert selector.select([*users, more[0]], [*items, more[1]]) == ["mug"]
+
+
+def test_errors_of_a_selection_name_no_id():
+    selector = PartitionSelector(4.0, 1e-3, 1)
+    with pytest.raises(DataError, match="users holds no ids") as error:
+        selector.select([["secret"], ["other"]], ["a", "b"])
+    assert "secret" not in str(error.value)
+    assert error.value.__context__ is None
+    with pytest.raises(DataError, match="of several types and cannot be sorted: int, str"):
+        selector.select([*range(300), *map(str, range(300))], [1] * 300 + ["mug"] * 300)

@@ -437,7 +437,7 @@ def test_without_cryptography_the_error_says_what_to_install(tmp_path, ring, mon
 
 def test_rewrap_changes_the_key_and_no_byte_of_the_payload(saved, ring):
     before = parts_of(saved)
-    new = KeyRing({"k7": bytes(range(50, 82))}, active="k7")
+    new = KeyRing({"k7": bytes(range(100, 132))}, active="k7")
     rewrap(saved, ring, new)
     after = parts_of(saved)
     assert after["payload"] == before["payload"]
@@ -458,6 +458,65 @@ def test_rewrap_of_a_changed_head_is_refused_and_changes_nothing(saved, ring):
     with pytest.raises(DecryptionError, match="does not belong to its key"):
         rewrap(saved, ring, ring)
     assert saved.read_bytes() == bytes(raw)
+
+
+def test_rewrap_leaves_what_was_saved_meanwhile(saved, ring):
+    class Slow:
+        """Whose file is saved anew while it wraps."""
+
+        def wrap(self, data_key, context):
+            save_encrypted(ItemKNN(), saved, ring)
+            return ring.wrap(data_key, context)
+
+        unwrap = ring.unwrap
+
+    with pytest.raises(OSError, match="Another process has replaced the file") as caught:
+        rewrap(saved, ring, Slow())
+    assert caught.value.errno == errno.EBUSY
+    assert isinstance(load_encrypted(saved, ring), ItemKNN)
+
+
+def test_a_provider_that_is_none_is_refused_before_anything_is_done(saved, ring, tmp_path):
+    before = saved.read_bytes()
+    for call in (
+        lambda: save_encrypted(Popularity(), tmp_path / "new", "secret"),
+        lambda: load_encrypted(tmp_path / "gone", KEY),
+        lambda: rewrap(saved, ring, KeyRing),
+        lambda: rewrap(saved, None, ring),
+    ):
+        with pytest.raises(TypeError, match="key_provider must have wrap and unwrap"):
+            call()
+    assert saved.read_bytes() == before
+    assert [found.name for found in tmp_path.iterdir()] == ["shop.enc"]
+
+
+@pytest.mark.parametrize("kind", ["Popularity", Popularity(), dict])
+def test_kind_is_a_class_of_recommenders(saved, ring, kind):
+    with pytest.raises(TypeError, match="kind must be a class of recommenders"):
+        load_encrypted(saved, ring, kind=kind)
+
+
+def test_links_that_lead_round_in_a_circle_are_an_os_error(tmp_path, ring):
+    (tmp_path / "a").symlink_to("b")
+    (tmp_path / "b").symlink_to("a")
+    for call in (
+        lambda: save_encrypted(Popularity(), tmp_path / "a", ring),
+        lambda: Popularity().save(tmp_path / "a"),
+        lambda: ring.write(tmp_path / "a"),
+    ):
+        with pytest.raises(OSError, match="symbolic links") as caught:
+            call()
+        assert caught.value.errno == errno.ELOOP
+
+
+@pytest.mark.parametrize("size", [200 << 30, 5 << 40])
+def test_a_file_with_a_hole_of_any_size_behind_it_is_refused_at_once(saved, ring, size):
+    try:
+        os.truncate(saved, size)
+    except OSError:
+        pytest.skip("this file system has no files of that size")
+    with pytest.raises(DecryptionError, match=r"does not verify|longer than any"):
+        load_encrypted(saved, ring)
 
 
 def test_a_deleted_key_opens_nothing(saved, ring):
@@ -488,11 +547,23 @@ def test_key_files_and_variables_hold_one_key(tmp_path, monkeypatch):
         load_encrypted(path, other)
 
 
-@pytest.mark.parametrize("content", [b"", b"sesame", b"00" * 31, b"g" * 64, bytes(31), b"00" * 32])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"sesame",
+        b"00" * 31,
+        b"g" * 64,
+        bytes(31),
+        b"00" * 32,
+        b"my password is hunter2 + my dog\n",
+        b"ab" * 5 + b"0123456789abcdef" * 4,
+    ],
+)
 def test_what_is_no_key_is_refused_and_not_shown(tmp_path, content, monkeypatch):
     (tmp_path / "models.key").write_bytes(content)
     with pytest.raises(
-        ValueError, match=r"hexadecimal digits or 32 bytes|different bytes"
+        ValueError, match=r"hexadecimal digits or 32 bytes|different bytes|is text"
     ) as caught:
         save_encrypted(Popularity(), tmp_path / "shop.enc", KeyFile(tmp_path / "models.key"))
     assert repr(content)[2:-1] not in str(caught.value) or not content
@@ -501,6 +572,19 @@ def test_what_is_no_key_is_refused_and_not_shown(tmp_path, content, monkeypatch)
         with pytest.raises(ValueError, match=r"hexadecimal digits; |different bytes"):
             save_encrypted(Popularity(), tmp_path / "shop.enc", KeyFromEnvironment("MODEL_KEY"))
     assert not (tmp_path / "shop.enc").exists()
+
+
+def test_a_new_key_file_survives_a_power_cut(tmp_path, monkeypatch):
+    synced = []
+    sync = os.fsync
+
+    def noted(number):
+        synced.append(stat.S_ISDIR(os.fstat(number).st_mode))
+        sync(number)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    KeyFile.create(tmp_path / "models.key")
+    assert synced == [False, True]
 
 
 def test_a_variable_that_is_not_set_is_named(tmp_path, monkeypatch):
@@ -533,8 +617,11 @@ def test_key_of_a_passphrase_is_scrypts():
 
 
 def test_short_passphrases_are_refused_and_none_is_shown():
-    with pytest.raises(ValueError, match="at least 12 characters; this one has 7") as caught:
+    with pytest.raises(ValueError, match=r"at least 12 characters.*this one has 7, 5") as caught:
         Passphrase("sesame!")
+    for text in ("a" * 12, " " * 12, "e\u0301" * 6, "abcd" * 5):
+        with pytest.raises(ValueError, match="5 of them different"):
+            Passphrase(text)
     assert "sesame" not in str(caught.value)
     assert "words" not in repr(Passphrase("five long words"))
     with pytest.raises(TypeError, match="a passphrase is text; got bytes"):

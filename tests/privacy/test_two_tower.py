@@ -334,6 +334,17 @@ def test_without_the_extra_fit_says_what_to_install_and_charges_nothing():
     assert not ledger.events
 
 
+@pytest.mark.parametrize(
+    ("columns", "match"), [({"fields": {"colour": 1.0}}, "colour"), ({"vectors": "size"}, "size")]
+)
+def test_items_that_cannot_be_read_spend_nothing(columns, match):
+    ledger = PrivacyLedger(None, 10.0, 1e-5)
+    model = DPTwoTower(1.0, **QUICK, **columns, ledger=ledger)
+    with pytest.raises(DataError, match=match):
+        model.fit(EVENTS, items=ITEMS)
+    assert not ledger.events
+
+
 def test_no_noise_is_the_same_path_and_not_private():
     exact, noisy = Record(), Record()
     with recorded(noisy):

@@ -14,6 +14,7 @@ from ecomrec.cf._rating_factors import moments
 from ecomrec.data.interactions import Interactions
 from ecomrec.data.rows import RowStore
 from ecomrec.kernels import least_squares, neighbors
+from ecomrec.state import ArrayRule, columns_of
 from ecomrec.vectors.factors import Factors, Side
 
 _OTHER: dict[Side, Side] = {"user": "item", "item": "user"}
@@ -44,6 +45,14 @@ class AlsFactors(Factors):
     mean: float
     lowest: float
     highest: float
+
+    def array_rules(self, shop: Interactions) -> dict[str, ArrayRule]:
+        """What a file must hold for these interactions."""
+        rules = super().array_rules(shop)
+        for side in ("user", "item"):
+            n = 0 if self.n_biases else columns_of(self.item_factors)
+            rules[f"{side}_gram"] = ArrayRule((n, n))
+        return rules
 
     @property
     def n_biases(self) -> int:

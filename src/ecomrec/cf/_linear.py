@@ -17,6 +17,7 @@ from ecomrec.data.histories import Profiles
 from ecomrec.data.interactions import Change, Interactions
 from ecomrec.data.rows import RowStore
 from ecomrec.kernels import assemble, gram, neighbors, ranking
+from ecomrec.state import ArrayRule
 
 # Below so many items one thread of BLAS is enough.
 _SMALL = 1000
@@ -33,6 +34,11 @@ class DenseWeights:
     weights: np.ndarray
     current: bool
 
+    def array_rules(self, shop: Interactions) -> dict[str, ArrayRule]:
+        """What a file must hold for these interactions; later items have no weights yet."""
+        n = shop.n_items if self.current else min(len(self.weights), shop.n_items)
+        return {"weights": ArrayRule((n, n))}
+
 
 @dataclass(frozen=True, eq=False)
 class SparseWeights:
@@ -40,6 +46,10 @@ class SparseWeights:
 
     weights: RowStore
     current: bool
+
+    def row_shapes(self, shop: Interactions) -> dict[str, tuple[int, int]]:
+        """What a file must hold for these interactions."""
+        return {"weights": (shop.n_items, shop.n_items)}
 
 
 class WeightedItems(BaseRecommender):

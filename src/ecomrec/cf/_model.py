@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, Literal
 
@@ -12,6 +13,7 @@ from ecomrec.base import BaseRecommender, Query, SideTables, State
 from ecomrec.cf import _neighborhood as hood
 from ecomrec.cf import _ratings as rated
 from ecomrec.data.interactions import Change, Interactions
+from ecomrec.exceptions import FileFormatError
 from ecomrec.kernels import assemble, neighbors
 
 RANKING_SIMILARITIES = ("cosine", "jaccard", "conditional", "rp3beta")
@@ -71,6 +73,20 @@ class NeighborModel(BaseRecommender):
 
     def _values(self) -> Literal["weight", "rating"]:
         return "rating" if self.target == "rating" else "weight"
+
+    # ------------------------------------------------------------------ files
+
+    def _restored_state(
+        self,
+        manifest: dict[str, Any],
+        arrays: dict[str, np.ndarray],
+        shared: Sequence[Interactions] = (),
+    ) -> State:
+        state = super()._restored_state(manifest, arrays, shared)
+        n = self._sides(state.interactions).mine.n_rows
+        if state.learned.similarity.n_rows != n:
+            raise FileFormatError("the similarities are not those of its ids; it is damaged.")
+        return state
 
     # ------------------------------------------------------------------ learning
 

@@ -15,6 +15,7 @@ from ecomrec.data.ids import IdMap
 from ecomrec.data.interactions import Interactions
 from ecomrec.data.rows import RowStore
 from ecomrec.kernels import assemble, neighbors
+from ecomrec.state import ArrayRule
 
 # Okapi BM25's usual constants.
 _K1, _B = 1.2, 0.75
@@ -116,6 +117,26 @@ class Neighborhood:
     pending_entities: np.ndarray
     pending_features: np.ndarray
     unit: bool
+
+    def array_rules(self, shop: Interactions) -> dict[str, ArrayRule]:
+        """What a file must hold for these interactions."""
+        n = self.similarity.n_rows
+        n_features = sum(shop.shape) - n
+        return {
+            "stale": ArrayRule((n,), dtype=np.bool_),
+            "norms": ArrayRule((n,), dtype=np.float64),
+            "lengths": ArrayRule((n,), dtype=np.float64),
+            "degrees": ArrayRule((n_features,), dtype=np.float64),
+            "idf": ArrayRule((n_features,), dtype=np.float64),
+            "rank": ArrayRule((n,), is_order=True, dtype=np.int32),
+            "feature_rank": ArrayRule((n_features,), is_order=True, dtype=np.int32),
+            "pending_entities": ArrayRule((-1,), 0, n, dtype=np.int64),
+            "pending_features": ArrayRule((-1,), 0, n_features, dtype=np.int64),
+        }
+
+    def row_shapes(self, shop: Interactions) -> dict[str, tuple[int, int]]:
+        """What a file must hold for these interactions."""
+        return {"mutual": (self.similarity.n_rows, self.similarity.n_rows)}
 
     @property
     def neighbors(self) -> RowStore:

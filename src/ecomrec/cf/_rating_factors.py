@@ -12,6 +12,7 @@ from ecomrec.data.histories import Profiles
 from ecomrec.data.interactions import Interactions
 from ecomrec.data.rows import RowStore
 from ecomrec.kernels import assemble, least_squares, sgd
+from ecomrec.state import ArrayRule, columns_of
 from ecomrec.vectors.factors import Factors
 
 # Conjugate gradients stand still in single precision after 10 to 20 steps, later where the penalty
@@ -47,6 +48,12 @@ class RatingFactors(Factors):
     ridge: float
     ridge_per_rating: float
     n_iter: int
+
+    def array_rules(self, shop: Interactions) -> dict[str, ArrayRule]:
+        """What a file must hold for these interactions."""
+        n = shop.n_items if len(self.implicit_factors) else 0
+        shape = (n, columns_of(self.item_factors) - 2)
+        return super().array_rules(shop) | {"implicit_factors": ArrayRule(shape)}
 
     @property
     def n_biases(self) -> int:

@@ -8,8 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 from ecomrec.cf._neighborhood import Sides
+from ecomrec.data.interactions import Interactions
 from ecomrec.data.rows import RowStore
 from ecomrec.kernels import neighbors, ratings
+from ecomrec.state import ArrayRule
 
 # Of the baseline b_ui = mu + b_u + b_i: rounds, and regularisation of items and users.
 _ROUNDS, _ITEM_REGULARIZATION, _USER_REGULARIZATION = 10, 10.0, 15.0
@@ -57,6 +59,21 @@ class Ratings:
     feature_centers: np.ndarray
     by_rank: np.ndarray
     current: bool
+
+    def array_rules(self, shop: Interactions) -> dict[str, ArrayRule]:
+        """What a file must hold for these interactions; what is not current is learned anew."""
+        if not self.current:
+            return {}
+        n = self.similarity.n_rows
+        n_features = sum(shop.shape) - n
+        return {
+            "entity_bias": ArrayRule((n,), dtype=np.float64),
+            "feature_bias": ArrayRule((n_features,), dtype=np.float64),
+            "centers": ArrayRule((n,), dtype=np.float64),
+            "spreads": ArrayRule((n,), dtype=np.float64),
+            "feature_centers": ArrayRule((n_features,), dtype=np.float64),
+            "by_rank": ArrayRule((n,), is_order=True, dtype=np.int64),
+        }
 
 
 def learn(

@@ -17,6 +17,7 @@ from ecomrec.data.histories import Profiles, stored_profiles
 from ecomrec.data.interactions import Change, Interactions
 from ecomrec.data.timestamps import HalfLife, decay, duration
 from ecomrec.kernels import bpr, sparse
+from ecomrec.state import ArrayRule
 from ecomrec.vectors.factors import FactorModel, Factors
 
 # Visitors are compared with so many items at most.
@@ -50,6 +51,17 @@ class BprFactors(Factors):
     bias_line: np.ndarray
     mean_weight: float
     seed: int
+
+    def array_rules(self, shop: Interactions) -> dict[str, ArrayRule]:
+        """What a file must hold for these interactions."""
+        n = shop.n_items
+        n_rivals = max(len(self.rivals), int(self.marks.any()))  # visitors are compared with some
+        return super().array_rules(shop) | {
+            "marks": ArrayRule((n,), dtype=np.int64),
+            "late": ArrayRule((n,), dtype=np.bool_),
+            "rivals": ArrayRule((n_rivals,), -1, n, dtype=np.int32),
+            "bias_line": ArrayRule((2,)),
+        }
 
     @property
     def n_biases(self) -> int:

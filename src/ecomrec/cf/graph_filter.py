@@ -27,6 +27,7 @@ from ecomrec.data.interactions import Interactions
 from ecomrec.data.rows import RowStore
 from ecomrec.data.timestamps import HalfLife, duration
 from ecomrec.kernels import assemble, gram, neighbors, ranking
+from ecomrec.state import ArrayRule, columns_of
 
 # Up to here the singular vectors are found exactly.
 _EXACT = 512
@@ -42,6 +43,18 @@ class FilterWeights:
     left: np.ndarray
     right: np.ndarray
     current: bool
+
+    def array_rules(self, shop: Interactions) -> dict[str, ArrayRule]:
+        """What a file must hold for these interactions."""
+        n_factors = columns_of(self.left)
+        return {
+            "left": ArrayRule((shop.n_items, n_factors)),
+            "right": ArrayRule((n_factors, shop.n_items)),
+        }
+
+    def row_shapes(self, shop: Interactions) -> dict[str, tuple[int, int]]:
+        """What a file must hold for these interactions."""
+        return {"weights": (shop.n_items, shop.n_items)}
 
 
 class GraphFilter(LinearItemModel):

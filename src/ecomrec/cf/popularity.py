@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,10 +13,13 @@ import numpy as np
 from ecomrec._lazy import computed_once
 from ecomrec._validation import Rule, choice, text
 from ecomrec.base import BaseRecommender, Query, SideTables, State
+from ecomrec.data.catalog import label_of
 from ecomrec.data.interactions import Change, Interactions
-from ecomrec.data.tables import USER, read_attribute
+from ecomrec.data.source import Source
+from ecomrec.data.tables import USER, read_attribute, require_columns, to_frame
 from ecomrec.data.timestamps import HalfLife, duration
 from ecomrec.kernels import ranking
+from ecomrec.state import ArrayRule
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,6 +29,13 @@ class _Learned:
     totals: np.ndarray
     groups: np.ndarray
     names: np.ndarray
+
+    def array_rules(self, shop: Interactions) -> dict[str, ArrayRule]:
+        """What a file must hold for these interactions."""
+        return {
+            "totals": ArrayRule((-1, shop.n_items)),
+            "groups": ArrayRule((shop.n_users,), 0, len(self.totals)),
+        }
 
     @computed_once
     def lists(self) -> dict[int, tuple[np.ndarray, np.ndarray]]:
@@ -62,8 +74,8 @@ class Popularity(BaseRecommender):
         "30D": weights count half as much for every 30 days before the newest event; needs
         `count="weights"` and a timestamp column.
     group : str or None
-        Column of the `users` table, such as "country". Users without a group, new visitors and
-        anonymous histories get the overall list.
+        Column of the `users` table, such as "country"; 1 and 1.0 are one group. Users without a
+        group, new visitors and anonymous histories get the overall list.
 
     Attributes
     ----------
@@ -113,14 +125,21 @@ class Popularity(BaseRecommender):
         overall: np.ndarray = state.learned.totals.sum(axis=0) * self._factor(state.interactions)
         return overall
 
-    def _fit(self, shop: Interactions, sides: SideTables) -> _Learned:
-        names, groups = np.empty(0, dtype=np.int64), np.zeros(shop.n_users, dtype=np.int64)
+    def _check_tables(self, source: Source, sides: SideTables) -> None:
+        super()._check_tables(source, sides)
         if self.group is not None:
             if sides.users is None:
                 raise ValueError(
                     f"Popularity: group={self.group!r} needs fit(..., users=table) with that "
                     "column and user_id."
                 )
+            require_columns(
+                to_frame(sides.users, "the users table"), (USER, self.group), "the users table"
+            )
+
+    def _fit(self, shop: Interactions, sides: SideTables) -> _Learned:
+        names, groups = np.empty(0, dtype=np.int64), np.zeros(shop.n_users, dtype=np.int64)
+        if self.group is not None:
             groups, names = _coded(read_attribute(sides.users, USER, self.group, shop.users))
         return _Learned(self._totals(shop, groups, len(names) + 1), groups, names)
 
@@ -227,13 +246,22 @@ class Popularity(BaseRecommender):
         return ["popularity"], [reason], np.array([score], dtype=np.float64)
 
 
+def group_label(value: Any) -> str | None:
+    """Return a group as text, None for NaN; whole numbers read the same as integers and floats."""
+    if value is None or (isinstance(value, numbers.Real) and value != value):
+        return None
+    plain = isinstance(value, (str, np.bool_, numbers.Real, Decimal))
+    return label_of(value, "group") if plain else str(value)
+
+
 def _coded(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Group numbers from 1 (0: none) and the names as UTF-8 JSON, ready for a file."""
     import json
 
-    names = sorted({str(value) for value in values if value is not None})
+    labels = [group_label(value) for value in values]
+    names = sorted({label for label in labels if label is not None})
     number = {name: place + 1 for place, name in enumerate(names)}
-    groups = np.array([0 if v is None else number[str(v)] for v in values], dtype=np.int64)
+    groups = np.array([0 if v is None else number[v] for v in labels], dtype=np.int64)
     return groups, np.frombuffer(json.dumps(names).encode() if names else b"", dtype=np.uint8)
 
 

@@ -18,6 +18,7 @@ from ecomrec.data.histories import Profiles
 from ecomrec.data.interactions import Change, Interactions
 from ecomrec.data.timestamps import HalfLife, decay, duration
 from ecomrec.kernels import sparse
+from ecomrec.state import ArrayRule, columns_of
 from ecomrec.vectors.factors import FactorModel, Factors
 
 _TINY = float(np.finfo(np.float64).tiny)
@@ -42,6 +43,14 @@ class PureSvdFactors(Factors):
     history_scales: np.ndarray
     singular_values: np.ndarray
     late: np.ndarray
+
+    def array_rules(self, shop: Interactions) -> dict[str, ArrayRule]:
+        """What a file must hold for these interactions."""
+        return super().array_rules(shop) | {
+            "history_scales": ArrayRule((shop.n_items,), dtype=np.float32),
+            "singular_values": ArrayRule((columns_of(self.item_factors),)),
+            "late": ArrayRule((shop.n_items,), dtype=np.bool_),
+        }
 
 
 class PureSVD(FactorModel):

@@ -117,8 +117,13 @@ def _loaded(args: argparse.Namespace, progress: Progress) -> Any:
         raise InputError(f"there is no file {path}.")
     with progress.step(f"loading {path}"):
         model = load(path)
-    if not hasattr(model, "user_ids_"):
+    if not model.__sklearn_is_fitted__():
         raise InputError(f"{path} holds a model that was never fitted.")
+    if not hasattr(model, "user_ids_"):
+        raise InputError(
+            f"{path} holds a {type(model).__name__}, which is private and knows no users. Answer "
+            "histories from Python: load(path).recommend(history=...)."
+        )
     return model
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from ecomrec.base import Recommendations
-from ecomrec.data.tables import USER, is_table, to_frame
+from ecomrec.data.catalog import cells_of
+from ecomrec.data.tables import USER, is_table, read_ids, to_frame
 from ecomrec.exceptions import DataError
 
 _WHAT = "the table of attributes"
@@ -71,14 +72,18 @@ def read_attributes(
     -------
     keys : sequence
     values : dict of str to list
-        By attribute, None where nothing is said.
+        By attribute, None or NaN where nothing is said.
     """
     if is_table(attributes):
         frame = to_frame(attributes, _WHAT)
-        rows: list[Mapping[str, Any]] = [*frame.rows(named=True)]
+        columns = {name: cells_of(frame[name]) for name in frame.columns}
+        rows: list[Mapping[str, Any]] = [
+            dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)
+        ]
         if USER in frame.columns and keys is None:
             keys = frame[USER].to_list()
         elif USER in frame.columns and keys is not None:
+            read_ids(attributes, USER, _WHAT)
             said = {row[USER]: row for row in rows}
             rows = [said.get(key, {}) for key in _plain(keys)]
     elif isinstance(attributes, (list, tuple)) and all(
@@ -98,13 +103,8 @@ def read_attributes(
             f"attributes hold {named}, and no part reads any of them; parts read {list(wanted)}. "
             "Add one that does, such as ('group', Popularity(group='country'))."
         )
-    values = {name: [_present(row.get(name)) for row in rows] for name in wanted}
+    values = {name: [row.get(name) for row in rows] for name in wanted}
     return range(len(rows)) if keys is None else keys, values
-
-
-def _present(value: Any) -> Any:
-    """A cell, None for NaN."""
-    return None if isinstance(value, float) and np.isnan(value) else value
 
 
 def _plain(keys: Sequence[Any] | np.ndarray) -> list[Any]:

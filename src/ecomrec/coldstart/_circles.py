@@ -18,6 +18,7 @@ from ecomrec.data.rows import RowStore
 from ecomrec.data.tables import USER, read_ids, require_columns, to_frame
 from ecomrec.exceptions import DataError
 from ecomrec.kernels import assemble
+from ecomrec.state import ArrayRule
 
 FRIENDS = "friends"
 _LISTS = (list, tuple, set, frozenset, np.ndarray)
@@ -48,6 +49,10 @@ class Circles:
     people: IdMap
     rows: np.ndarray
     lists: RowStore
+
+    def array_rules(self, shop: Interactions) -> dict[str, ArrayRule]:
+        """What a file must hold for these interactions."""
+        return {"rows": ArrayRule((len(self.people),), -1, shop.n_users, dtype=np.int64)}
 
     def row_shapes(self, shop: Interactions) -> dict[str, tuple[int, int]]:
         """What a file must hold for these interactions."""
@@ -189,7 +194,7 @@ def friend_lists(edges: Any, *, users: Any = None, both_ways: bool = True) -> An
     Raises
     ------
     DataError
-        A column is missing, or an id or a weight is.
+        A column is missing, or an id or a weight is; or ids are of several types.
 
     Examples
     --------
@@ -207,14 +212,20 @@ def friend_lists(edges: Any, *, users: Any = None, both_ways: bool = True) -> An
     what = "the table of friends"
     frame = to_frame(edges, what)
     require_columns(frame, (USER, "friend_id"), what)
-    columns = [cells_of(frame[name]).tolist() for name in (USER, "friend_id")]
-    weights = [1.0] * len(frame)
+    columns = [cells_of(frame[name]) for name in (USER, "friend_id")]
+    weights: Any = [1.0] * len(frame)
     if "weight" in frame.columns:
         weights = cells_of(frame["weight"]).tolist()
+    if any(cell is None for cells in (*columns, weights) for cell in cells):
+        raise DataError(f"{what} has rows without an id or a weight. Drop them first.")
+    (people, kind), (others, other) = (
+        check_ids(cells.astype(np.float64) if frame[name].dtype.is_float() else cells, name)
+        for cells, name in zip(columns, (USER, "friend_id"), strict=True)
+    )
+    if kind != other and len(people):
+        raise DataError(f"friend_id holds {other} ids, and user_id {kind}. Convert one of them.")
     found: dict[Any, dict[Any, Any]] = {}
-    for user, friend, weight in zip(*columns, weights, strict=True):
-        if user is None or friend is None or weight is None:
-            raise DataError(f"{what} has rows without an id or a weight. Drop them first.")
+    for user, friend, weight in zip(people.tolist(), others.tolist(), weights, strict=True):
         for one, other in ((user, friend), (friend, user))[: 1 + both_ways]:
             known = found.setdefault(one, {})
             known[other] = max(weight, known.get(other, weight))
@@ -223,7 +234,8 @@ def friend_lists(edges: Any, *, users: Any = None, both_ways: bool = True) -> An
         return pd.DataFrame({USER: list(lists), FRIENDS: list(lists.values())})
     table, _ = read_ids(users, USER, "the users table")
     ids = cells_of(table[USER]).tolist()
-    ids += [user for user in lists if user not in set(ids)]
+    listed = set(ids)
+    ids += [user for user in lists if user not in listed]
     wide = pd.DataFrame({name: table[name].to_list() for name in table.columns}).set_index(USER)
     wide = wide.reindex(ids)
     cells = [lists.get(user, {}) for user in ids]

@@ -31,8 +31,9 @@ def answered(
     items: np.ndarray,
     scores: np.ndarray,
     mask: ranking.Mask,
+    open_rows: np.ndarray | bool = True,
 ) -> Recommendations:
-    """What was found, with popular items behind it."""
+    """What was found, with popular items behind it, in rows that may be filled."""
     if (items[:, -1] < 0).any():
-        ranking.fill_by_popularity(items, scores, state.by_popularity, mask)
+        ranking.fill_by_popularity(items, scores, state.by_popularity, mask, open_rows)
     return Recommendations(state.interactions.items.take(items), scores, keys)

@@ -43,10 +43,16 @@ class ExploredRecommendations(Recommendations):
         shown = ~np.isnan(self.scores)
         more = {
             "explored": nw.new_series(
-                "explored", self.explored[shown].tolist(), backend=frame.implementation
+                "explored",
+                self.explored[shown].tolist(),
+                nw.Boolean(),
+                backend=frame.implementation,
             ),
             "propensity": nw.new_series(
-                "propensity", self.propensities[shown].tolist(), backend=frame.implementation
+                "propensity",
+                self.propensities[shown].tolist(),
+                nw.Float64(),
+                backend=frame.implementation,
             ),
         }
         return frame.with_columns(*more.values()).to_native()

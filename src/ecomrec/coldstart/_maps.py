@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits
 from ecomrec.base import BaseRecommender
 from ecomrec.data.interactions import Interactions
 from ecomrec.data.rows import RowStore
+from ecomrec.state import ArrayRule, columns_of
 
 #: What is tried where nothing is said: one of these is best on all data that were looked at.
 PENALTIES = (10.0, 3.0, 1.0, 0.3, 0.1)
@@ -90,6 +91,16 @@ class ContentMap:
     stretch: float
     items: np.ndarray
     vectors: np.ndarray
+
+    def array_rules(self, shop: Interactions) -> dict[str, ArrayRule]:
+        """What a file must hold for these interactions."""
+        n_factors = columns_of(self.weights)
+        return {
+            "weights": ArrayRule((-1, n_factors)),
+            "center": ArrayRule((n_factors,)),
+            "items": ArrayRule((-1,), 0, shop.n_items),
+            "vectors": ArrayRule((len(self.items), n_factors)),
+        }
 
     def row_shapes(self, shop: Interactions) -> dict[str, tuple[int, int]]:
         """What a file must hold for these interactions."""

@@ -17,6 +17,7 @@ from ecomrec.data.tables import ITEM, read_ids, require_columns, to_frame
 from ecomrec.data.timestamps import NAT, to_nanoseconds
 from ecomrec.exceptions import DataError
 from ecomrec.requests import raise_unknown
+from ecomrec.state import ArrayRule
 
 _LOG = "the table of impressions"
 
@@ -39,6 +40,11 @@ class Observed:
     shown: np.ndarray
     clicked: np.ndarray
     listed: np.ndarray
+
+    def array_rules(self, shop: Interactions) -> dict[str, ArrayRule]:
+        """What a file must hold for these interactions."""
+        names = ("marks", "shown", "clicked", "listed")
+        return dict.fromkeys(names, ArrayRule((shop.n_items,)))
 
     def told(self, ids: IdMap, table: Any, column: str | None) -> Observed:
         """What is known with more items, and when those of a table were listed."""

@@ -10,9 +10,11 @@ import numpy as np
 from ecomrec._lazy import computed_once
 from ecomrec.data.catalog import cells_of
 from ecomrec.data.ids import IdMap
+from ecomrec.data.interactions import Interactions
 from ecomrec.data.tables import read_ids, to_frame
 from ecomrec.exceptions import DataError
 from ecomrec.kernels import places
+from ecomrec.state import ArrayRule
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +29,10 @@ class Places:
 
     items: np.ndarray
     users: np.ndarray
+
+    def array_rules(self, shop: Interactions) -> dict[str, ArrayRule]:
+        """What a file must hold for these interactions."""
+        return {"items": ArrayRule((shop.n_items, 2)), "users": ArrayRule((shop.n_users, 2))}
 
     @computed_once
     def item_points(self) -> np.ndarray:

@@ -9,6 +9,9 @@ import scipy.sparse as sp
 from sklearn.utils.extmath import randomized_svd
 from threadpoolctl import threadpool_limits
 
+from ecomrec.data.interactions import Interactions
+from ecomrec.state import ArrayRule
+
 #: Answers, as children of a node of the tree.
 LIKED, DISLIKED, UNKNOWN = 0, 1, 2
 # A group of users smaller than this is not divided further.
@@ -36,6 +39,15 @@ class Questions:
     order: np.ndarray
     items: np.ndarray
     children: np.ndarray
+
+    def array_rules(self, shop: Interactions) -> dict[str, ArrayRule]:
+        """What a file must hold for these interactions."""
+        n_nodes = len(self.items)
+        return {
+            "order": ArrayRule((-1,), 0, shop.n_items),
+            "items": ArrayRule((-1,), 0, shop.n_items),
+            "children": ArrayRule((n_nodes, 3), -1, n_nodes),
+        }
 
 
 def static(order: np.ndarray) -> Questions:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from ecomrec._validation import Rule, check_k, real
 from ecomrec.base import BaseRecommender, Explained, Query, Recommendations, State, Unknown
 from ecomrec.cf import ItemKNN, Popularity
+from ecomrec.cf.popularity import group_label
 from ecomrec.coldstart._answers import (
     ColdStartRecommendations,
     fill,
@@ -21,6 +22,7 @@ from ecomrec.coldstart._new_items import (
     merged,
     score_new_items,
 )
+from ecomrec.coldstart._strangers import as_anybody, has_answer
 from ecomrec.composite import CompositeRecommender, Named, named_parts, reasons_of
 from ecomrec.content import TfidfRecommender
 from ecomrec.kernels import assemble, neighbors, ranking
@@ -44,8 +46,10 @@ class ColdStart(CompositeRecommender):
     The parts are asked in order, the model first. The first that knows anything of a visitor
     answers, and its name is in `paths` of the result: a history is answered by the model, or by
     what reads texts if the model knows none of its items; attributes by the popularity of the
-    group; a stranger by popularity. Places that the part cannot fill are filled by the next ones
-    at score 0. Scores of a row are those of its part; of two paths they do not compare.
+    group; a stranger by popularity. A model that answers anybody, such as `TwoStage`, is asked
+    last about those without a history whom it would answer as any stranger, or of whom the
+    request says an attribute. Places that the part cannot fill are filled by the next ones at
+    score 0. Scores of a row are those of its part; of two paths they do not compare.
 
     New items, those that nobody has touched, come into the model's lists through the first
     fallback that reads the items table. Of the items that both score and the visitor has not, let
@@ -193,8 +197,8 @@ class ColdStart(CompositeRecommender):
             What each visitor did, as in `BaseRecommender.recommend`.
         attributes : list of dict, or table, optional
             What is known of each row, such as ``[{"country": "FR"}, {}]``; a table has a row for
-            each, or `user_id`. It goes before what the users table of `fit` said. Alone, it is
-            the request: strangers so described.
+            each, or a row for each `user_id`. It goes before what the users table of `fit` said.
+            Alone, it is the request: strangers so described.
         candidates : list of ids, or list of lists, optional
             Nothing else is recommended; shared, or one list for each row.
         exclude : list of ids, or list of lists, optional
@@ -223,19 +227,21 @@ class ColdStart(CompositeRecommender):
                 said = read_attributes(attributes, keys, self._wanted(state))[1]
         self._freshen(state, query)
         mask = make_mask(state, query, candidates, exclude, exclude_seen)
-        items, scores, paths = self._answered(state, query, k, mask, said)
-        lost = ~known & (paths == POPULARITY)
+        items, scores, by, open_rows = self._answered(state, query, k, mask, said)
+        lost = ~known & (by < 0)
         if lost.any() and unknown == "raise":
             raise_unknown(keys, ~lost, SKIP, users is None)
         if (items[:, -1] < 0).any():
-            ranking.fill_by_popularity(items, scores, state.by_popularity, mask)
+            ranking.fill_by_popularity(items, scores, state.by_popularity, mask, open_rows)
+        names = [*(name for name, _ in self._parts()), POPULARITY]  # the last is that of -1
+        paths = np.array(names, dtype=object)[by]
         items[lost], scores[lost], paths[lost] = -1, np.nan, None
         return ColdStartRecommendations(state.interactions.items.take(items), scores, keys, paths)
 
     def _top_k(
         self, state: State, query: Query, k: int, mask: ranking.Mask
     ) -> tuple[np.ndarray, np.ndarray]:
-        items, scores, _ = self._answered(state, query, k, mask, {})
+        items, scores, *_ = self._answered(state, query, k, mask, {})
         return items, scores
 
     def _answered(
@@ -245,35 +251,37 @@ class ColdStart(CompositeRecommender):
         k: int,
         mask: ranking.Mask,
         said: Mapping[str, list[Any]],
-    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Items, scores and path of each row."""
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Items, scores, part that answered (-1: none), and whether popular items may follow."""
         n = len(query.users)
         items = np.full((n, k), -1, dtype=np.int32)
         scores = np.full((n, k), np.nan, dtype=np.float32)
-        paths = np.full(n, POPULARITY, dtype=object)
-        for number, (name, _) in enumerate(self._parts()):
-            asked, able = self._as_members(state, number, query, said)
-            rows = np.flatnonzero((items[:, -1] < 0) & able)
+        by, open_rows = np.full(n, -1), np.ones(n, dtype=bool)
+        for number, asked, able in self._turns(state, query, said):
+            rows = np.flatnonzero((items[:, -1] < 0) & able & open_rows)
             if len(rows) == 0:
                 continue
-            part, (asked, shown) = state.learned.parts[number], taken(asked, mask, rows)
-            ours = self._asked_of(state, number, asked)
-            first = paths[rows] == POPULARITY
+            part, (some, shown) = state.learned.parts[number], taken(asked, mask, rows)
+            ours = self._asked_of(state, number, some)
+            first = by[rows] < 0
             # Of what fills a list, some may stand in it already.
             wanted = k if first.all() else 2 * k
             found, values = part._top_k(part._state, ours, wanted, shown)
             knows = found[:, 0] >= 0
             unsure = np.flatnonzero(first & ~knows)
             if len(unsure):
-                knows[unsure] = _knows(part, *taken(ours, shown, unsure))
-            if number == 0 and knows.any():
-                found, values = self._with_new_items(state, asked, shown, k, found, values, knows)
+                knows[unsure] = has_answer(part, *taken(ours, shown, unsure))
+            may_fill = part._may_fill(ours)
+            if number == 0 and (knows & may_fill).any():
+                found, values = self._with_new_items(
+                    state, some, shown, k, found, values, knows & may_fill
+                )
             head = np.flatnonzero(first & knows)
             items[rows[head]], scores[rows[head]] = found[head, :k], values[head, :k]
-            paths[rows[head]] = name
+            by[rows[head]], open_rows[rows[head]] = number, may_fill[head]
             for place in np.flatnonzero(~first & knows).tolist():
                 fill(items[rows[place]], scores[rows[place]], found[place])
-        return items, scores, paths
+        return items, scores, by, open_rows & ((by >= 0) | self._may_fill(query))
 
     def _with_new_items(
         self,
@@ -298,32 +306,30 @@ class ColdStart(CompositeRecommender):
         n, n_items = len(query.users), state.interactions.n_items
         block = np.full((n, n_items), np.nan, dtype=np.float32)
         left = np.ones(n, dtype=bool)
-        for number in range(len(state.learned.parts)):
-            asked, able = self._as_members(state, number, query, {})
+        for number, asked, able in self._turns(state, query, {}):
             rows = np.flatnonzero(left & able)
             if len(rows) == 0:
                 continue
             part = state.learned.parts[number]
-            asked = taken(asked, ranking.no_mask(n), rows)[0]
-            values = part._score(part._state, self._asked_of(state, number, asked))
+            ours = taken(asked, ranking.no_mask(n), rows)[0]
+            values = part._score(part._state, self._asked_of(state, number, ours))
             knows = np.flatnonzero((~np.isnan(values)).any(axis=1))
             content = content_part(state, self.new_item_weight)
             if number == 0 and content is not None and len(knows):
-                some = taken(asked, ranking.no_mask(len(rows)), knows)[0]
+                some = taken(ours, ranking.no_mask(len(rows)), knows)[0]
                 weight = self.new_item_weight
                 score_new_items(self, state, some, content, weight, values, knows)
             block[rows[knows]], left[rows[knows]] = values[knows], False
         return block
 
     def _explain(self, state: State, query: Query, item: int) -> Explained:
-        for number, (name, _) in enumerate(self._parts()):
-            asked, able = self._as_members(state, number, query, {})
+        for number, asked, able in self._turns(state, query, {}):
             part, ours = state.learned.parts[number], self._asked_of(state, number, asked)
             scores = part._score(part._state, ours)[0] if able[0] else np.full(1, np.nan)
             if np.isnan(scores).all():
                 continue
             if not np.isnan(scores[item]):
-                return reasons_of(name, part, ours, item)
+                return reasons_of(self._parts()[number][0], part, ours, item)
             return self._explain_new(state, query, item) if number == 0 else _NO_REASON
         return _NO_REASON
 
@@ -356,7 +362,20 @@ class ColdStart(CompositeRecommender):
         model: BaseRecommender = state.learned.parts[0]
         return model._similar_users(model._state, rows, k)
 
-    # ------------------------------------------------------------------ who is in which group
+    # ------------------------------------------------------------------ who is asked about whom
+
+    def _turns(
+        self, state: State, query: Query, said: Mapping[str, list[Any]]
+    ) -> Iterator[tuple[int, Query, np.ndarray]]:
+        """Parts in the order in which they are asked: number, question, and about which rows."""
+        asked, able = self._as_members(state, 0, query, said)
+        last = np.zeros(len(able), dtype=bool)
+        if _group_of(state.learned.parts[0]) is None:
+            last = as_anybody(self, state, query, said)
+        yield 0, asked, able & ~last
+        for number in range(1, len(state.learned.parts)):
+            yield number, *self._as_members(state, number, query, said)
+        yield 0, asked, last
 
     def _wanted(self, state: State) -> list[str]:
         """Attributes that parts read."""
@@ -373,8 +392,9 @@ class ColdStart(CompositeRecommender):
         learned = part._state.learned
         users = query.users.copy()
         for row, value in enumerate(said.get(group, ())):
-            if value is not None:
-                users[row] = learned.members.get(str(value), -1)
+            label = group_label(value)
+            if label is not None:
+                users[row] = learned.members.get(label, -1)
         able = (users >= 0) & (learned.groups[users] > 0)
         return query._replace(users=users, as_stored=False), able
 
@@ -382,10 +402,3 @@ class ColdStart(CompositeRecommender):
 def _group_of(part: BaseRecommender) -> str | None:
     """The attribute that a part of groups reads."""
     return part.group if isinstance(part, Popularity) else None
-
-
-def _knows(part: BaseRecommender, query: Query, shown: ranking.Mask) -> np.ndarray:
-    """Whether a part knows anything of each row, whatever may be shown."""
-    found, _ = part._top_k(part._state, query, 1, ranking.no_mask(len(query.users)))
-    knows: np.ndarray = found[:, 0] >= 0
-    return knows

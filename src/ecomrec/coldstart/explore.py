@@ -275,9 +275,13 @@ class Explore(WrappingRecommender):
         allowed = np.ones(shop.n_items, dtype=bool) if not len(mask.allowed) else mask.allowed
         usual_mask = mask._replace(allowed=allowed & ~new)
         usual, scores = self._top_k(state, query, k, usual_mask)
+        open_rows = self._may_fill(query)
         if (usual[:, -1] < 0).any():
-            ranking.fill_by_popularity(usual, scores, state.by_popularity, usual_mask)
+            ranking.fill_by_popularity(usual, scores, state.by_popularity, usual_mask, open_rows)
         eligible = np.flatnonzero(allowed & new)
+        if not open_rows.all():  # rules of the model hold for new items too
+            new_mask = mask._replace(allowed=allowed & new)
+            permitted = self._top_k(state, query, max(1, len(eligible)), new_mask)[0]
         bounds = own.bounds(shop, self.confidence) if self.method == "ucb" else None
         draws = self._draws(state, query, seed)
         n = len(known)
@@ -286,6 +290,8 @@ class Explore(WrappingRecommender):
         chances, explored = np.full((n, k), np.nan), np.zeros((n, k), dtype=bool)
         for row in np.flatnonzero(known).tolist():
             some = _row_of(eligible, mask, row)
+            if not open_rows[row]:
+                some = some[np.isin(some, permitted[row])]
             order = self._order(own.marks, some, bounds, draws[row])
             items[row], shown[row], chances[row], explored[row] = self._filled(
                 usual[row], scores[row], some[order], bounds, draws[row]

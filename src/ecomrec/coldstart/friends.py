@@ -97,11 +97,10 @@ class Friends(BaseRecommender):
 
     # ------------------------------------------------------------------ learning
 
-    def _fitted(self, source: Source, sides: SideTables) -> State:
-        source.shop("weight", self.half_life)  # what is wrong with the events is said first
+    def _check_tables(self, source: Source, sides: SideTables) -> None:
+        super()._check_tables(source, sides)
         if sides.users is None or FRIENDS not in to_frame(sides.users, "the users table").columns:
             _miss_friends(sides.users, source.from_table)
-        return super()._fitted(source, sides)
 
     def _fit(self, shop: Interactions, sides: SideTables) -> Circles:
         return no_circles(shop).told(shop, sides.users)
@@ -243,4 +242,4 @@ def _miss_friends(users: Any, from_table: bool) -> None:
     if from_table:
         got = "users=None" if users is None else f"the columns {list(users.columns)}"
         raise DataError(f"{message}; got {got}.")
-    warnings.warn(f"{message}. Without it everybody gets what sells.", UserWarning, stacklevel=4)
+    warnings.warn(f"{message}. Without it everybody gets what sells.", UserWarning, stacklevel=5)

@@ -13,6 +13,7 @@ from ecomrec.base import BaseRecommender, Query, Recommendations, SideTables, St
 from ecomrec.coldstart._context import answered, visitors
 from ecomrec.coldstart._places import Places, has_places, read_location, with_places
 from ecomrec.data.interactions import Change, Interactions
+from ecomrec.data.source import Source
 from ecomrec.data.tables import ITEM, USER, to_frame
 from ecomrec.exceptions import DataError
 from ecomrec.kernels import assemble, places, ranking
@@ -148,7 +149,8 @@ class Nearby(BaseRecommender):
 
     # ------------------------------------------------------------------ learning
 
-    def _fit(self, shop: Interactions, sides: SideTables) -> Places:
+    def _check_tables(self, source: Source, sides: SideTables) -> None:
+        super()._check_tables(source, sides)
         columns = self.lat, self.lon
         if sides.items is not None and not has_places(sides.items, columns):
             found = list(to_frame(sides.items, "the items table").columns)
@@ -156,6 +158,8 @@ class Nearby(BaseRecommender):
                 f"Nearby needs an items table with the columns {self.lat!r} and {self.lon!r}, "
                 f"degrees; found {found}."
             )
+
+    def _fit(self, shop: Interactions, sides: SideTables) -> Places:
         return self._told(Places(np.empty((0, 2)), np.empty((0, 2))), shop, sides)
 
     def _told(self, known: Places, shop: Interactions, sides: SideTables) -> Places:

@@ -9,17 +9,17 @@ import numpy as np
 import scipy.sparse as sp
 
 from ecomrec._validation import Rule, check_k, choice, integer
-from ecomrec.base import BaseRecommender, Recommendations, SideTables, State, Unknown
+from ecomrec.base import BaseRecommender, Query, Recommendations, SideTables, State, Unknown
 from ecomrec.cf import ALS, ItemKNN
 from ecomrec.coldstart import _questions as asking
+from ecomrec.coldstart._context import answered
 from ecomrec.coldstart._questions import DISLIKED, LIKED, UNKNOWN, Questions
 from ecomrec.composite import Named, WrappingRecommender
 from ecomrec.data.ids import id_list
 from ecomrec.data.interactions import Interactions
 from ecomrec.data.source import Source
 from ecomrec.exceptions import DataError
-from ecomrec.kernels import ranking
-from ecomrec.requests import make_item_mask
+from ecomrec.requests import check_unknown, make_mask
 
 STRATEGIES = ("a_optimal", "tree", "entropy", "log_popularity_entropy", "popular")
 _ANSWERS: dict[Any, int] = {
@@ -282,27 +282,34 @@ class Onboarding(WrappingRecommender):
         if history is not None:
             raise ValueError("recommend takes answers or a history of a newcomer, not both.")
         state = self._fitted_state()
+        k = check_k(k)
+        check_unknown(unknown)
         said = [_read(one) for one in ([answers] if isinstance(answers, Mapping) else answers)]
-        # Newcomers are called by objects that are nobody's id.
-        keys: Any = [object() for _ in said] if users is None else id_list(users, "users")
+        keys = [object() for _ in said] if users is None else id_list(users, "users")
         if len(keys) != len(said):
             raise DataError(f"answers has {len(said)} rows for {len(keys)} users. Give one each.")
-        events = _history(state, keys, said)
-        found = super().recommend(
-            keys, k, history=events, candidates=candidates, exclude=exclude,
-            exclude_seen=exclude_seen, unknown="skip",
-        )  # fmt: skip
-        told = set(events["user_id"])
-        silent = state.interactions.users.rows(keys) < 0
-        silent &= np.array([key not in told for key in keys], dtype=bool)
-        if silent.any():
-            ids = state.interactions.items
-            mask = make_item_mask(ids, len(keys), state.available, candidates, exclude)
-            items = np.where(silent[:, None], -1, np.zeros(found.items.shape, dtype=np.int32))
-            ranking.fill_by_popularity(items, found.scores, state.by_popularity, mask)
-            found.items[silent] = ids.take(items[silent])
+        query = self._told(state, keys, said)
+        self._freshen(state, query)
+        mask = make_mask(state, query, candidates, exclude, exclude_seen)
+        items, scores = self._top_k(state, query, k, mask)
+        open_rows = self._may_fill(query)
+        silent = open_rows & (query.users < 0) & (np.diff(query.profiles.indptr) == 0)
+        items[silent], scores[silent] = -1, np.nan
         called = range(len(keys)) if users is None else keys
-        return Recommendations(found.items, found.scores, called)
+        return answered(state, called, items, scores, mask, open_rows)
+
+    def _told(
+        self, state: State, keys: Sequence[Any] | np.ndarray, said: list[dict[Any, int]]
+    ) -> Query:
+        """Who asks, with what is stored and the answers of each row, whoever gave others."""
+        _, query, _ = self._ask(state, keys, [[] for _ in keys])
+        rows = [object() for _ in keys]  # nobody's id, and each one's own
+        _, told, _ = self._ask(state, rows, _history(state, rows, said))
+        views = told.views
+        if query.views is not None and views is not None:
+            views = {kind: part.plus(views[kind], kind[0]) for kind, part in query.views.items()}
+        profiles = query.profiles.plus(told.profiles, state.interactions.kind)
+        return query._replace(profiles=profiles, views=views)
 
 
 def _opinions(shop: Interactions) -> tuple[sp.csr_array, sp.csr_array]:

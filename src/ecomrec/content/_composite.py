@@ -26,6 +26,7 @@ class IndexedRecommender(WrappingRecommender):
     """
 
     _reads_items: ClassVar[bool] = True
+    _reads_scores: ClassVar[bool] = True
     # Of rankings without a query; the weight of the person has a method of its own.
     tuning_space: ClassVar[Mapping[str, Sequence[Any]]] = {
         "recommender": [TfidfRecommender(), TfidfRecommender(weighting="bm25")]

@@ -26,6 +26,7 @@ from ecomrec.data.ids import IdMap
 from ecomrec.data.interactions import Interactions
 from ecomrec.exceptions import DataError
 from ecomrec.kernels import assemble
+from ecomrec.state import ArrayRule
 
 _MODEL = "EmbeddingRecommender"
 
@@ -61,6 +62,17 @@ class EmbeddingFactors(ProfileFactors):
     rarity: np.ndarray | None = None
     directions: np.ndarray | None = None
     transformer: Any = None
+
+    def array_rules(self, shop: Interactions) -> dict[str, ArrayRule]:
+        """What a file must hold for these interactions."""
+        n_words = 0 if self.vocabulary is None else len(self.vocabulary)
+        return super().array_rules(shop) | {
+            "texts": ArrayRule((-1,)),
+            "text_ends": ArrayRule((shop.n_items + 1,), 0, len(self.texts) + 1),
+            "parts": ArrayRule((shop.n_items, -1)),
+            "rarity": ArrayRule((n_words,)),
+            "directions": ArrayRule((n_words, -1)),
+        }
 
     def text(self, row: int) -> str:
         """The text of one item."""

@@ -14,6 +14,7 @@ from ecomrec.data.ids import IdMap
 from ecomrec.data.interactions import Interactions
 from ecomrec.data.rows import RowStore
 from ecomrec.kernels import assemble, neighbors
+from ecomrec.state import ArrayRule
 
 _NO_TIMES = np.empty(0, dtype=np.int64)
 
@@ -63,6 +64,11 @@ class Features:
     counts: np.ndarray
     rarity: np.ndarray
     mean_length: float
+
+    def array_rules(self, shop: Interactions) -> dict[str, ArrayRule]:
+        """What a file must hold for these interactions."""
+        n = len(self.vocabulary)
+        return {"counts": ArrayRule((n,)), "rarity": ArrayRule((n,))}
 
     def row_shapes(self, shop: Interactions) -> dict[str, tuple[int, int]]:
         """What a file must hold for these interactions."""

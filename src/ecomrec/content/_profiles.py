@@ -11,6 +11,7 @@ from ecomrec.base import Query, State
 from ecomrec.data.histories import Profiles, stored_profiles
 from ecomrec.data.interactions import Interactions
 from ecomrec.kernels import sparse
+from ecomrec.state import ArrayRule, columns_of
 from ecomrec.vectors.factors import FactorModel, Factors
 
 
@@ -28,6 +29,14 @@ class ProfileFactors(Factors):
 
     history_scales: np.ndarray
     head: np.ndarray | None
+
+    def array_rules(self, shop: Interactions) -> dict[str, ArrayRule]:
+        """What a file must hold for these interactions."""
+        n_factors = columns_of(self.item_factors)
+        return super().array_rules(shop) | {
+            "history_scales": ArrayRule((shop.n_items,)),
+            "head": ArrayRule((n_factors, n_factors)),
+        }
 
 
 class ProfileModel(FactorModel):

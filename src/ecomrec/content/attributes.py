@@ -15,7 +15,9 @@ from ecomrec.content._fields import chosen_fields, field_weights
 from ecomrec.content._sparse import FeatureModel
 from ecomrec.data.catalog import Catalog, labels_of, numbers_of
 from ecomrec.data.ids import IdMap
+from ecomrec.data.interactions import Interactions
 from ecomrec.data.timestamps import HalfLife, duration
+from ecomrec.state import ArrayRule
 
 _DEFAULTS = {"category": 2.0, "brand": 2.0, "tags": 2.0, "price": 1.0}
 # Between a column and its value, and between a column and the number of a band.
@@ -40,6 +42,14 @@ class Attributes(Features):
     number_fields: list[str]
     numbers: np.ndarray
     edges: np.ndarray
+
+    def array_rules(self, shop: Interactions) -> dict[str, ArrayRule]:
+        """What a file must hold for these interactions."""
+        n = len(self.number_fields)
+        return super().array_rules(shop) | {
+            "numbers": ArrayRule((shop.n_items, n)),
+            "edges": ArrayRule((n, -1)),
+        }
 
 
 class AttributeRecommender(FeatureModel):

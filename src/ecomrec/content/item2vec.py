@@ -25,6 +25,7 @@ from ecomrec.data.ids import IdMap
 from ecomrec.data.interactions import Change, Interactions
 from ecomrec.data.timestamps import HalfLife, duration
 from ecomrec.kernels import assemble
+from ecomrec.state import ArrayRule, columns_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +42,13 @@ class Item2VecFactors(ProfileFactors):
 
     context_factors: np.ndarray
     shares: np.ndarray
+
+    def array_rules(self, shop: Interactions) -> dict[str, ArrayRule]:
+        """What a file must hold for these interactions."""
+        return super().array_rules(shop) | {
+            "context_factors": ArrayRule((shop.n_items, columns_of(self.item_factors))),
+            "shares": ArrayRule((shop.n_items,)),
+        }
 
 
 class Item2Vec(ProfileModel):

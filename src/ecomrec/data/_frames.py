@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 
-from ecomrec.data.tables import require_columns
+from ecomrec.data.tables import LEARNED, require_columns
 from ecomrec.data.timestamps import NAT, to_nanoseconds
 from ecomrec.exceptions import DataError
 
@@ -77,6 +77,19 @@ def with_column(frame: Frame, name: str, values: np.ndarray) -> Frame:
     if isinstance(native, pd.DataFrame):
         return read_frame(native.assign(**{name: values}))
     return frame.with_columns(nw.new_series(name, values, backend=frame.implementation))
+
+
+def marked(frame: Frame, words: str) -> Frame:
+    """Give the frame with a note, for private models, that all users had a say in its rows.
+
+    Tables other than those of pandas carry no notes.
+    """
+    native = frame.to_native()
+    if not isinstance(native, pd.DataFrame):
+        return frame
+    copy = native.copy(deep=False)
+    copy.attrs[LEARNED] = words
+    return read_frame(copy)
 
 
 def is_missing(series: nw.Series[Any]) -> np.ndarray:

@@ -341,6 +341,8 @@ def label_of(value: Any, what: str) -> str:
         return value.strip()
     if isinstance(value, (bool, np.bool_)):
         return str(bool(value))
+    if isinstance(value, numbers.Integral):
+        return str(int(value))
     if isinstance(value, (numbers.Real, Decimal)):
         number = float(value)
         return str(int(number)) if number.is_integer() else str(number)

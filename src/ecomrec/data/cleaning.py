@@ -16,6 +16,7 @@ from ecomrec.data._frames import (
     choice,
     is_missing,
     keep_rows,
+    marked,
     read_frame,
     with_column,
 )
@@ -25,6 +26,7 @@ log = logging.getLogger(__name__)
 
 _FILLS = ("mean", "median", "most_frequent")
 _MAX_WHOLE_FLOAT = 2.0**53
+_LEARNED = "MissingValues fills gaps with what all users rated. Pass ratings='drop' to it."
 
 
 class MissingValues(TableTransformer):
@@ -55,7 +57,8 @@ class MissingValues(TableTransformer):
     Notes
     -----
     Missing is null, None, NaN or NaT; an empty text is an id. A filled column is float64. Filled
-    ratings are guesses: for most models it is better to drop the rows.
+    ratings are guesses: for most models it is better to drop the rows, and before a private model
+    (`ecomrec.privacy`) they must be dropped: fills tell of all users, and no noise is made for it.
 
     Examples
     --------
@@ -136,6 +139,7 @@ class MissingValues(TableTransformer):
         if self.ratings == "drop":
             return keep_rows(frame, ~missing, "no rating").to_native()
         ratings = _ratings(frame)
+        frame = marked(frame, _LEARNED)
         if missing.any():
             ratings[missing] = (
                 _predict(self.ratings, frame, missing)

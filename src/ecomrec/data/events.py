@@ -18,6 +18,7 @@ from ecomrec.data._frames import (
     choice,
     codes,
     keep_rows,
+    marked,
     read_frame,
     times,
     with_column,
@@ -31,6 +32,7 @@ Now = str | float | datetime.datetime | np.datetime64 | None
 _CLOCK_TOLERANCE_NS = 86_400 * 10**9
 # Models hold float32, which ends at 2 ** 128; this leaves room for sums.
 _MAX_HALF_LIVES_AHEAD = 100
+_LEARNED = "EventWeights counts ages from the newest event, one user's. Pass now= to EventWeights."
 
 
 class EventWeights(TableTransformer):
@@ -87,6 +89,10 @@ class EventWeights(TableTransformer):
     from then on by ``2 ** (shift / half_life)``: fit the model again after it. `transform`
     refuses rows more than 100 half-lives after the reference, whose weights would not fit into
     a model's float32.
+
+    Before a private model (`ecomrec.privacy`) a half-life needs `now`: without it one user with a
+    late event changes the weights of everybody, and no noise is made for that. Private models
+    refuse such a table from pandas; other tables cannot tell.
 
     Cost: one pass over the ``event`` and ``timestamp`` columns, 16 to 32 bytes per row at a time.
 
@@ -195,6 +201,8 @@ class EventWeights(TableTransformer):
             if self.reference_time_ is None:
                 raise ValueError("EventWeights: half_life was set after fit. Fit again.")
             weight *= _forward_decay(when, self.reference_time_.as_unit("ns").value, half_life)
+            if now is None:
+                frame = marked(frame, _LEARNED)
         return with_column(frame, "weight", weight).to_native()
 
     def _newest(self, X: Any, known: pd.Timestamp | None) -> pd.Timestamp | None:

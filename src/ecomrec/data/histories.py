@@ -40,6 +40,11 @@ class Profiles(NamedTuple):
         inside = slice(indptr[0], indptr[-1])
         return Profiles(indptr - indptr[0], self.items[inside], self.weights[inside])
 
+    def take(self, rows: np.ndarray) -> Profiles:
+        """Return some rows, in the order given, also more than once."""
+        at, where = gathered(self.indptr, rows)
+        return Profiles(at, self.items[where], self.weights[where])
+
     def plus(self, other: Profiles, kind: str) -> Profiles:
         """Return the profiles with others, row by row: weights add up, later ratings replace."""
         n = len(self.indptr) - 1
@@ -57,6 +62,14 @@ class Profiles(NamedTuple):
             _NO_TIMES,
             kind,
         )
+
+
+def gathered(indptr: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Offsets of some rows laid end to end, and where their entries are."""
+    lengths = np.diff(indptr)[rows]
+    at = np.concatenate(([0], np.cumsum(lengths))).astype(np.int64)
+    where = np.repeat(indptr[rows] - at[:-1], lengths) + np.arange(at[-1])
+    return at, where
 
 
 def stored_profiles(shop: Interactions, rows: np.ndarray) -> Profiles:
@@ -134,7 +147,8 @@ def _read_table(
         rows, names = pd.factorize(owners)
         found: Sequence[Any] | np.ndarray = np.asarray(names)
     else:
-        place = {key: row for row, key in enumerate(_plain(keys))}
+        place: dict[Any, int] = {}
+        of_row = np.array([place.setdefault(key, row) for row, key in enumerate(_plain(keys))])
         rows = np.array([place.get(owner, -1) for owner in _plain(owners)], dtype=np.int64)
         if (rows < 0).any():
             stranger = _plain(owners)[int(np.flatnonzero(rows < 0)[0])]
@@ -149,9 +163,9 @@ def _read_table(
     times = _NO_TIMES if events.times is None else events.times[known]
     if np.isfinite(shop.half_life) and events.times is not None:
         weights = weights * decay(events.times, shop.newest, shop.half_life)
-    return found, _assembled(
-        rows[known], items[known], weights[known], len(found), times, shop.kind
-    )
+    profiles = _assembled(rows[known], items[known], weights[known], len(found), times, shop.kind)
+    # Who is asked for twice has the same history in both rows.
+    return found, profiles if keys is None else profiles.take(of_row)
 
 
 def _sequence(visit: Any) -> Any:

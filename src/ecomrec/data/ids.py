@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,6 +24,7 @@ _KINDS: dict[type, str] = {
     uuid.UUID: "uuid",
     tuple: "tuple",
 }
+_IN_TUPLES = {str, bytes, int, uuid.UUID}
 _ALLOWED = "str, int, bytes, UUID, or tuples of these"
 
 
@@ -188,6 +191,8 @@ def encode_ids(column: Any, name: str) -> tuple[np.ndarray, np.ndarray, str]:
 
     if isinstance(column, pd.Series) and isinstance(column.dtype, np.dtype):
         column = column.to_numpy()
+    if isinstance(column, np.ndarray) and column.dtype.kind in "US":
+        column = column.astype(object)
     if isinstance(column, np.ndarray) and column.dtype.kind == "i":
         coded = _encode_dense(column, name)
         if coded is not None:
@@ -199,11 +204,112 @@ def encode_ids(column: Any, name: str) -> tuple[np.ndarray, np.ndarray, str]:
         raise DataError(
             f"{name} holds {type(strange).__name__} values; ids are {_ALLOWED}."
         ) from None
-    ids, kind = check_ids(uniques, name)
+    found = np.asarray(uniques)
+    if found.dtype.kind == "O" and _misread(found):
+        codes, found = _numbered(column)
+    ids, kind = check_ids(found, name)
+    if found.dtype.kind == "O" and kind in ("int", "tuple"):
+        # 1, True and 1.0 are equal, and just the first of them is among the distinct ids.
+        _kind_of(np.asarray(column, dtype=object), name)
     if len(ids) >= 2**31:
         raise DataError(f"{name} has {len(ids)} distinct ids; at most 2**31 - 1 fit.")
     order = _sorted_order(ids, name)
     return assemble.inverse(order)[codes], ids[order], kind
+
+
+def encode_usable_ids(column: Any, name: str) -> tuple[np.ndarray, np.ndarray, str]:
+    """Number the distinct ids of a column; values that are no ids raise no error.
+
+    Where an error would tell of one person: whether a value is an id, and which, depends on no
+    other row.
+
+    Parameters
+    ----------
+    column : pandas Series or ndarray of shape (n,)
+    name : str
+        Column name for messages, which name no value.
+
+    Returns
+    -------
+    codes : ndarray of shape (n,), int32
+        -1 for what is no id.
+    ids : ndarray of shape (n_distinct,), int64 or object, sorted within their type
+    kind : str
+        "mixed" for ids of several types.
+
+    Raises
+    ------
+    DataError
+        If nothing in the column is an id.
+    """
+    with contextlib.suppress(DataError):
+        return encode_ids(column, name)
+    values = column.to_numpy() if hasattr(column, "to_numpy") else np.asarray(column)
+    types = _types(values)
+    usable = sorted({one for one in types.tolist() if one})
+    if not usable:
+        raise DataError(f"{name} holds no ids; ids are {_ALLOWED}.")
+    codes = np.full(len(values), -1, dtype=np.int32)
+    parts, kinds, n = [], set(), 0
+    for one in usable:
+        rows = np.flatnonzero(types == one)
+        own, ids, kind = encode_ids(values[rows], name)
+        codes[rows] = own + n
+        n += len(ids)
+        parts.append(ids)
+        kinds.add(kind)
+    if len(kinds) == 1:
+        return codes, np.concatenate(parts), kinds.pop()
+    return codes, np.concatenate([ids.astype(object) for ids in parts]), "mixed"
+
+
+def _types(values: np.ndarray) -> np.ndarray:
+    """The type of each id, which ids must share to be sorted; "" where there is none."""
+    if values.dtype.kind == "O":
+        return np.array([_type(value) for value in values.tolist()], dtype=object)
+    if values.dtype.kind in "US":
+        return np.full(len(values), "str" if values.dtype.kind == "U" else "bytes", dtype=object)
+    good = np.zeros(len(values), dtype=bool)
+    if values.dtype.kind == "f":
+        good = (np.abs(values) < 2**53) & (values == np.floor(values)) & (values != -1)
+    elif values.dtype.kind == "u":
+        good = values <= np.uint64(2**63 - 1)
+    elif values.dtype.kind == "i":
+        good = values != -1
+    return np.where(good, "int", "").astype(object)
+
+
+def _type(value: Any, inside: bool = False) -> str:
+    if type(value) is tuple:
+        parts = [_type(part, inside=True) for part in value]
+        return f"tuple of {', '.join(parts)}." if all(parts) else ""
+    if inside and isinstance(value, (int, np.integer)) and not isinstance(value, bool):
+        return "int"
+    return _KINDS.get(type(value), "" if _as_integer(value) == -1 else "int")
+
+
+def _misread(texts: np.ndarray) -> bool:
+    """Whether pandas may have taken text for other text: half a surrogate pair for its repr."""
+    try:
+        joined = "".join(texts.tolist())
+    except TypeError:
+        return False
+    if "\\ud" in joined:
+        return True
+    try:
+        joined.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+def _numbered(column: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Number values by first appearance: slower than pandas, and exact."""
+    table: dict[Any, int] = {}
+    codes = np.array([table.setdefault(value, len(table)) for value in column], dtype=np.int64)
+    found = np.empty(len(table), dtype=object)
+    found[:] = list(table)
+    return codes, found
 
 
 def _encode_dense(column: np.ndarray, name: str) -> tuple[np.ndarray, np.ndarray] | None:
@@ -255,11 +361,23 @@ def check_ids(values: pd.Index | np.ndarray, name: str) -> tuple[np.ndarray, str
 
 
 def _check_objects(array: np.ndarray, name: str) -> tuple[np.ndarray, str]:
-    types = {type(value) for value in array}
-    if all(issubclass(t, (int, np.integer)) and t is not bool for t in types) and types:
+    kind = _kind_of(array, name)
+    if kind == "int":
         if any(not -(2**63) <= value < 2**63 for value in array):
             raise DataError(f"{name} holds integers beyond 2**63 - 1. Use strings.")
         return check_ids(array.astype(np.int64), name)
+    if kind != "tuple" and not set(map(type, array)) & {np.str_, np.bytes_}:
+        return array, kind
+    plain = np.empty(len(array), dtype=object)
+    plain[:] = [_plain(value) for value in array.tolist()]
+    return plain, kind
+
+
+def _kind_of(array: np.ndarray, name: str) -> str:
+    """Return the kind that all objects share; refuse what cannot be ids."""
+    types = set(map(type, array))
+    if all(issubclass(t, (int, np.integer)) and t is not bool for t in types) and types:
+        return "int"
     kinds = {_KINDS.get(t, "") for t in types}
     if len(kinds) > 1:
         examples = {type(value).__name__: value for value in array}
@@ -271,10 +389,19 @@ def _check_objects(array: np.ndarray, name: str) -> tuple[np.ndarray, str]:
     kind = kinds.pop() if kinds else "str"
     if not kind:
         raise DataError(f"{name} holds {types.pop().__name__} values; ids are {_ALLOWED}.")
-    if kind == "tuple":
+    if kind == "tuple" and not set(map(type, chain.from_iterable(array))) <= _IN_TUPLES:
         for value in array:
             _check_tuple(value, value, name)
-    return array, kind
+    return kind
+
+
+def _plain(value: Any) -> Any:
+    """An id as Python's own str, bytes, int or UUID, or a tuple of these."""
+    if type(value) is tuple:
+        return tuple(map(_plain, value))
+    if isinstance(value, (str, bytes)):
+        return str(value) if isinstance(value, str) else bytes(value)
+    return value if isinstance(value, uuid.UUID) else int(value)
 
 
 def _check_tuple(part: tuple[Any, ...], whole: tuple[Any, ...], name: str) -> None:

@@ -60,6 +60,9 @@ class RobotFilter(TableTransformer):
     lines looks like 300 events in one minute: pass ``max_events_per_minute=None`` for these. Rows
     without an id are never dropped here, see `MissingValues`.
 
+    Before a private model (`ecomrec.privacy`) keep ``by="user_id"``: each user is judged by the
+    user's own rows. An id that several users share lets one of them drop rows of the others.
+
     Cost: one sort of the rows by id and time; about 40 bytes per row at a time.
 
     Examples

@@ -9,10 +9,13 @@ from typing import Any, Literal
 import narwhals as nw
 import numpy as np
 
-from ecomrec.data.timestamps import NAT, to_nanoseconds
+from ecomrec.data.timestamps import NAT, number_or_nan, to_nanoseconds
 from ecomrec.exceptions import DataError
 
 USER, ITEM, RATING, WEIGHT, TIME = "user_id", "item_id", "rating", "weight", "timestamp"
+
+#: What a pandas table says in its `attrs` when other users had a say in a user's rows.
+LEARNED = "ecomrec: learned from all users"
 
 Missing = Literal["raise", "drop", "drop unusable"]
 
@@ -70,6 +73,9 @@ def require_columns(frame: nw.DataFrame[Any], names: Sequence[str], what: str) -
         like = [c for c in found if str(c).lower().replace("_", "") in _LIKE.get(name, ())]
         hints += [f"rename {like[0]!r} to {name!r}"] if like else []
     hint = f" Perhaps {' and '.join(hints)}." if hints else ""
+    index = getattr(getattr(frame.to_native(), "index", None), "names", None) or []
+    if any(name in index for name in missing):
+        hint = " It is the index of the table: call reset_index() first."
     raise DataError(f"{what} lacks the columns {missing}; found {[str(c) for c in found]}.{hint}")
 
 
@@ -91,24 +97,29 @@ def read_events(
     values : {"weight", "rating"}
         Which column is looked for first; a table may have one, both or neither.
     missing : {"raise", "drop", "drop unusable"}
-        What happens to rows without an id, a time or a value; with "drop unusable" infinite and
-        huge values count as none.
+        What happens to rows without an id, a time or a value; with "drop unusable" a value that
+        is no finite number, or too large, and a time that cannot be read count as none.
     """
     if missing not in ("raise", "drop", "drop unusable"):
         raise ValueError(f"missing must be 'raise' or 'drop'; got {missing!r}.")
     frame = to_frame(table, what)
     require_columns(frame, (USER, ITEM), what)
-    strength, value_name = _strength(frame, y, values)
+    unusable = missing == "drop unusable"
+    strength, value_name = _strength(frame, y, values, unusable)
     columns = {name: frame[name] for name in (USER, ITEM)}
     if TIME in frame.columns:
         columns[TIME] = frame[TIME]
     gaps = {name: column.is_null().to_numpy() for name, column in columns.items()}
+    times = None
+    if unusable and TIME in columns:
+        times = to_nanoseconds(_native(columns.pop(TIME)), TIME, unusable="missing")
+        gaps[TIME] = times == NAT
     for name, column in columns.items():
         if column.dtype.is_float():
             # Polars and Arrow tell NaN from null.
             gaps[name] = gaps[name] | np.isnan(column.to_numpy().astype(np.float64))
     if strength is not None:
-        if missing == "drop unusable":
+        if unusable:
             strength = np.where(np.abs(strength) <= np.finfo(np.float32).max, strength, np.nan)
         gaps[value_name] = np.isnan(strength)
         _refuse_infinite(strength, value_name)
@@ -116,7 +127,7 @@ def read_events(
     if keep is not None:
         columns = {name: column.filter(keep.tolist()) for name, column in columns.items()}
         strength = None if strength is None else strength[keep]
-    times = None
+        times = None if times is None else times[keep]
     if TIME in columns:
         times = to_nanoseconds(_native(columns[TIME]), TIME)
         late = int(np.count_nonzero(times == NAT))
@@ -127,20 +138,22 @@ def read_events(
     )
 
 
-def _strength(frame: nw.DataFrame[Any], y: Any, values: str) -> tuple[np.ndarray | None, str]:
+def _strength(
+    frame: nw.DataFrame[Any], y: Any, values: str, unusable: bool
+) -> tuple[np.ndarray | None, str]:
     if y is not None:
-        strength = _numbers(y, "y")
+        strength = _numbers(y, "y", unusable)
         if len(strength) != len(frame):
             raise DataError(f"y has {len(strength)} values for {len(frame)} rows.")
         return strength, values
     order = (RATING, WEIGHT) if values == "rating" else (WEIGHT, RATING)
     for name in order:
         if name in frame.columns:
-            return _numbers(_native(frame[name]), name), name
+            return _numbers(_native(frame[name]), name, unusable), name
     return None, WEIGHT
 
 
-def _numbers(column: Any, name: str) -> np.ndarray:
+def _numbers(column: Any, name: str, unusable: bool) -> np.ndarray:
     kind = getattr(getattr(column, "dtype", None), "kind", "")
     if kind in ("M", "m", "c"):
         raise DataError(f"{name} must hold numbers; got {column.dtype}.")
@@ -149,8 +162,12 @@ def _numbers(column: Any, name: str) -> np.ndarray:
             numbers: np.ndarray = column.to_numpy(dtype=np.float64, na_value=np.nan)
         else:
             numbers = np.asarray(column, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{name} must hold numbers; {error}.") from None
+    except (TypeError, ValueError, OverflowError) as error:
+        if not unusable:
+            raise DataError(f"{name} must hold numbers; {error}.") from None
+        numbers = np.array([number_or_nan(value) for value in column], dtype=np.float64)
+        if np.isnan(numbers).all():
+            raise DataError(f"{name} must hold numbers; got none.") from None
     if numbers.ndim != 1:
         raise DataError(f"{name} must be one-dimensional; got shape {numbers.shape}.")
     return numbers
@@ -192,7 +209,8 @@ def _native(column: nw.Series[Any]) -> Any:
     """Return a pandas column as it is and any other as a NumPy array."""
     if column.implementation.is_pandas():
         return column.to_native()
-    if column.dtype.is_numeric() or column.dtype.is_temporal():
+    plain = column.dtype.is_numeric() or column.dtype.is_temporal()
+    if plain and column.dtype not in (nw.Int128, nw.UInt128):
         return column.to_numpy()
     # Fixed-width text would cut trailing NULs and take the longest id's room for every row.
     cells = np.empty(len(column), dtype=object)
@@ -248,7 +266,8 @@ def read_available(items: Any, ids: Any, before: np.ndarray | None) -> np.ndarra
     available = np.ones(len(ids), dtype=bool)
     if before is not None:
         available[: len(before)] = before
-    available[listed] = flags
+    known = listed >= 0
+    available[listed[known]] = flags[known]
     return available
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime
-from typing import TYPE_CHECKING, Any
+import numbers
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -17,9 +18,13 @@ HalfLife = str | datetime.timedelta | np.timedelta64 | None
 
 NAT = np.iinfo(np.int64).min
 _NS_PER_SECOND = 1_000_000_000
+# 1e10 seconds is the year 2286: larger numbers are milliseconds or finer, a common mix-up.
+_LATE = 9.2e9
 
 
-def to_nanoseconds(times: Any, name: str = "timestamp") -> np.ndarray:
+def to_nanoseconds(
+    times: Any, name: str = "timestamp", *, unusable: Literal["raise", "missing"] = "raise"
+) -> np.ndarray:
     """Read a column of times as int64 nanoseconds since 1970-01-01 UTC; missing is `NAT`.
 
     Parameters
@@ -29,6 +34,9 @@ def to_nanoseconds(times: Any, name: str = "timestamp") -> np.ndarray:
         8601 strings.
     name : str
         Column name for messages.
+    unusable : {"raise", "missing"}
+        What a time is that cannot be read: an error, or missing. With "missing" what becomes of
+        one depends on no other, and an error says that none can be read.
 
     Returns
     -------
@@ -39,6 +47,11 @@ def to_nanoseconds(times: Any, name: str = "timestamp") -> np.ndarray:
     series = pd.Series(times) if not isinstance(times, pd.Series) else times
     if isinstance(series.dtype, pd.CategoricalDtype):
         series = series.astype(series.cat.categories.dtype)
+    if unusable == "missing":
+        nanos = _usable(series, name)
+        if len(nanos) and (nanos == NAT).all() and series.notna().any():
+            raise DataError(f"{name} must hold times; none of its values can be read as one.")
+        return nanos
     series = series.infer_objects()
     if pd.api.types.is_bool_dtype(series.dtype):
         raise DataError(f"{name} must hold times; got booleans.")
@@ -46,6 +59,41 @@ def to_nanoseconds(times: Any, name: str = "timestamp") -> np.ndarray:
         return _from_seconds(series, name)
     if not pd.api.types.is_datetime64_any_dtype(series.dtype):
         series = _parse(series, name)
+    return _from_datetimes(series, name)
+
+
+def number_or_nan(value: Any) -> float:
+    """Return a number as a float, NaN for what is none or fits into none."""
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        return float("nan")
+
+
+def _usable(series: pd.Series, name: str) -> np.ndarray:
+    """Read each time alone, missing where it cannot be read."""
+    import pandas as pd
+
+    if pd.api.types.is_bool_dtype(series.dtype) or series.dtype.kind == "c":
+        return np.full(len(series), NAT)
+    if pd.api.types.is_numeric_dtype(series.dtype):
+        seconds = series.to_numpy(dtype=np.float64, na_value=np.nan)
+        return _from_seconds(pd.Series(np.where(np.abs(seconds) < _LATE, seconds, np.nan)), name)
+    if series.dtype == object and (numeric := series.map(_is_number).to_numpy(bool)).any():
+        nanos = np.empty(len(series), dtype=np.int64)
+        nanos[numeric] = _usable(pd.Series([number_or_nan(v) for v in series[numeric]]), name)
+        nanos[~numeric] = _usable(series[~numeric], name)
+        return nanos
+    if not pd.api.types.is_datetime64_any_dtype(series.dtype):
+        series = pd.to_datetime(series, utc=True, errors="coerce", format="ISO8601")
+    return _from_datetimes(series.where(series.dt.year.between(1678, 2261)), name)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def _from_datetimes(series: pd.Series, name: str) -> np.ndarray:
     if getattr(series.dt, "tz", None) is not None:
         series = series.dt.tz_convert("UTC").dt.tz_localize(None)
     values = series.to_numpy(dtype="datetime64[us]")
@@ -65,8 +113,7 @@ def _from_seconds(series: pd.Series, name: str) -> np.ndarray:
             f"{name} must be finite; got {int(np.isinf(seconds).sum())} infinite values."
         )
     missing = np.isnan(seconds)
-    # 1e10 seconds is the year 2286: larger numbers are milliseconds or finer, a common mix-up.
-    if np.any(np.abs(seconds[~missing]) >= 9.2e9):
+    if np.any(np.abs(seconds[~missing]) >= _LATE):
         worst = seconds[~missing][np.argmax(np.abs(seconds[~missing]))]
         raise DataError(
             f"{name} as a number means seconds since 1970; got {worst:.0f}, which looks like "
@@ -82,8 +129,7 @@ def _parse(series: pd.Series, name: str) -> pd.Series:
     import pandas as pd
 
     # Numbers among texts: pandas would guess their unit.
-    numbers = series.map(lambda value: isinstance(value, (int, float))).astype(bool)
-    texts = series.where(~numbers)
+    texts = series.where(~series.map(_is_number).astype(bool))
     parsed = pd.to_datetime(texts, utc=True, errors="coerce", format="ISO8601")
     bad = parsed.isna() & series.notna()
     if bad.any():

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from ecomrec.base import BaseRecommender, Explained, Query, State
-from ecomrec.composite import CompositeRecommender, reasons_of
+from ecomrec.composite import CompositeRecommender, Named, reasons_of
 from ecomrec.data.interactions import Interactions
 from ecomrec.exceptions import FileFormatError
 from ecomrec.persistence.learners import pack_learner, refuse_learner, unpack_learner
@@ -22,6 +22,12 @@ class LearningComposite(CompositeRecommender):
     That field is saved by `ecomrec.persistence.learners`; the dataclass checks itself in its
     method ``check(shop, n_parts)`` when it comes out of a file.
     """
+
+    _reads_scores: ClassVar[bool] = True
+
+    def _check_params(self) -> None:
+        super()._check_params()
+        refuse_prefit(self._parts(), type(self).__name__)
 
     def _blocks(self, state: State, query: Query) -> list[np.ndarray]:
         """Scores of each part for the rows of a query: (n, n_items), NaN without evidence."""
@@ -88,3 +94,18 @@ class LearningComposite(CompositeRecommender):
         if not own.fits(shop, names, self):
             raise FileFormatError("what was learned does not fit the parts; the file is damaged.")
         return own
+
+
+def refuse_prefit(parts: Named, owner: str) -> None:
+    """Raise for a part, or one inside it, whose model saw what its owner learns from."""
+    for name, part in parts:
+        inside = {f"{name}__{key}": value for key, value in part.get_params().items()}
+        for path, one in {name: part, **inside}.items():
+            if isinstance(one, BaseRecommender) and getattr(one, "prefit", False):
+                raise ValueError(
+                    f"{owner} fits its parts on some of the events and learns from the others; "
+                    f"{path!r} is an {type(one).__name__} with prefit=True, whose model has seen "
+                    "them all. Set prefit=False, or put the parts together without learning: "
+                    "RankFusion, or Blend with weights of your own and normalize='zscore' or "
+                    "'rank'."
+                )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -23,6 +23,7 @@ class Mixture(CompositeRecommender):
     A subclass writes `_comparable`; `_shares` says how much each part counts for each row.
     """
 
+    _reads_scores: ClassVar[bool] = True
     parts: list[tuple[str, BaseRecommender]] | None
     n_jobs: int | None
 
@@ -92,9 +93,9 @@ def weights_rule(*words: str) -> Rule:
     """Rule for weights of parts: None, a word, or numbers of at least 0."""
     listing = "".join(f", {word!r}" for word in words)
     return Rule(
-        f"None{listing}, or numbers of at least 0, one for each part, of sum 1",
+        f"None{listing}, or a list of numbers of at least 0, one for each part, of sum 1",
         lambda v: v is None or (isinstance(v, str) and v in words) or succeeds(_check_numbers, v),
-        ("?", 1.0, [0.5, 0.6], [1.5, -0.5], ["a"], [np.nan, 1.0]),
+        ("?", 1.0, [0.5, 0.6], [1.5, -0.5], ["a"], [np.nan, 1.0], np.ones(1)),
     )
 
 
@@ -108,7 +109,7 @@ def check_weights(weights: Any, n_parts: int, owner: str) -> np.ndarray:
 
 
 def _check_numbers(weights: Sequence[float]) -> None:
-    if isinstance(weights, (str, bytes)) or np.ndim(weights) != 1:
+    if not isinstance(weights, (list, tuple)) or np.ndim(weights) != 1:
         raise TypeError
     numbers = np.asarray(weights, dtype=np.float64)
     if not (numbers >= 0).all() or abs(numbers.sum() - 1) > 1e-6:

@@ -141,6 +141,14 @@ def feature_names(
     return found + ([] if context is None else [f"context: {name}" for name in context.names])
 
 
+def columns_of_parts(parts: Sequence[str], groups: Sequence[str]) -> tuple[list[str], slice]:
+    """Whose the first columns of `pair_features` are, by name, and which of them are places."""
+    n_scores = 2 * len(parts) if "scores" in groups else 0
+    n_places = len(parts) if "ranks" in groups else 0
+    owners = list(parts) * ((n_scores + n_places) // len(parts))
+    return owners, slice(n_scores, n_scores + n_places)
+
+
 def pair_features(
     shop: Interactions,
     facts: Facts,

@@ -22,7 +22,6 @@ from ecomrec.requests import slice_query
 # Scores and features of a block of rows take about this much memory.
 _BLOCK_BYTES = 64_000_000
 _USUAL_FEATURES = 50
-_OF_PARTS = ("_score", "_share", "_rank")
 # The context of the request that this thread, or task, is answering.
 _context: ContextVar[Any] = ContextVar("context", default=None)
 
@@ -130,10 +129,8 @@ class RankedCandidates(LearningComposite):
             lambda rows: self._rates(own, rows, places), row, typical
         )
         some = np.flatnonzero(shares)
-        owners = [
-            next((n for n in names if reasons[at] in (f"{n}_score", f"{n}_rank")), mine)
-            for at in some
-        ]
+        of_parts, _ = pairs.columns_of_parts(names, self._groups())
+        owners = [of_parts[at] if at < len(of_parts) else mine for at in some]
         kinds = ["baseline"] + ["feature"] * len(some)
         why: list[Any] = [None, *(reasons[at] for at in some)]
         told = kinds, why, np.append(baseline, shares[some]), [mine, *owners]

@@ -7,19 +7,22 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from scipy.special import expit
+from scipy.special import expit, logit
 from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from ecomrec._validation import Rule
+from ecomrec.exceptions import DataError
 from ecomrec.persistence.learners import frozen
 
 _REPEATS = 3
 _ORDERS = 16
 # Probabilities this close to 0 or 1 have no log-odds that mean anything.
 _CLOSEST = 1e-9
+# Margins that differ by less than this share of their size are equal.
+_ROUNDING = 1e-12
 
 
 def kind_of(ranker: Any) -> str:
@@ -80,16 +83,26 @@ def margins(fitted: Any, features: np.ndarray) -> np.ndarray:
         found = np.log(chance / (1 - chance))
     else:
         found = fitted.predict(features)
-    return np.asarray(found, dtype=np.float64).reshape(len(features))
+    found = np.asarray(found, dtype=np.float64).reshape(len(features))
+    wrong = np.count_nonzero(~np.isfinite(found))
+    if wrong:
+        raise DataError(
+            f"the ranker {type(fitted).__name__} scores {wrong} of {len(found)} rows NaN or "
+            "infinite, and such items have no place in a list. Give a ranker whose scores are "
+            "finite numbers."
+        )
+    return found
 
 
 def takes_missing(ranker: Any) -> bool:
-    """Whether a ranker takes NaN: of a pipeline, whether its last step does."""
-    last = ranker.steps[-1][1] if hasattr(ranker, "steps") else ranker
-    if type(last).__module__.partition(".")[0] in ("lightgbm", "xgboost"):
+    """Whether a ranker takes NaN: of a pipeline, whether each step does."""
+    if hasattr(ranker, "steps"):
+        steps = [step for _, step in ranker.steps if step not in (None, "passthrough")]
+        return all(takes_missing(step) for step in steps)
+    if type(ranker).__module__.partition(".")[0] in ("lightgbm", "xgboost"):
         return True
-    tags = last.__sklearn_tags__() if hasattr(last, "__sklearn_tags__") else None
-    return bool(tags is not None and tags.input_tags.allow_nan)
+    tags = ranker.__sklearn_tags__() if hasattr(ranker, "__sklearn_tags__") else None
+    return bool(tags is not None and (tags.input_tags.allow_nan or tags.no_validation))
 
 
 def calibrated(found: np.ndarray, labels: np.ndarray, method: str) -> np.ndarray:
@@ -97,13 +110,23 @@ def calibrated(found: np.ndarray, labels: np.ndarray, method: str) -> np.ndarray
 
     "sigmoid": slope and shift of the log-odds (n = 1). "isotonic": margins and rates, rising.
     """
-    if method == "sigmoid":
-        scale = max(float(found.std()), 1e-9)
-        line = LogisticRegression(C=1e6).fit(found[:, None] / scale, labels)
-        # A ranker that is worse than chance keeps its order: rates never fall with the score.
-        return np.array([[max(line.coef_[0, 0] / scale, 1e-6)], [line.intercept_[0]]])
-    steps = IsotonicRegression(out_of_bounds="clip").fit(found, labels)
-    return np.array([steps.X_thresholds_, steps.y_thresholds_])
+    if method == "isotonic":
+        steps = IsotonicRegression(out_of_bounds="clip").fit(found, labels)
+        margins, levels = steps.X_thresholds_, steps.y_thresholds_
+        if len(margins) == 1:
+            margins, levels = np.append(margins, margins + 1), np.append(levels, levels)
+        return np.array([margins, levels])
+    middle, spread = float(found.mean()), float(found.std())
+    slope, level = 0.0, float(logit(labels.mean()))
+    if spread > _ROUNDING * abs(middle):
+        line = LogisticRegression(C=1e6).fit((found - middle)[:, None] / spread, labels)
+        if line.coef_[0, 0] > 0:
+            slope, level = float(line.coef_[0, 0]), float(line.intercept_[0])
+    else:
+        spread = 1.0
+    # A ranker that is worse than chance keeps its order: rates never fall with the score.
+    slope = max(slope, 1e-6) / spread
+    return np.array([[slope], [level - slope * middle]])
 
 
 def rates(knots: np.ndarray, found: np.ndarray) -> np.ndarray:

@@ -194,7 +194,7 @@ def context_of_pairs(
     if events is None:
         raise DataError(
             f"context={list(columns)} names columns of the event table, and there is none here. "
-            "Fit on a table that has them; a Stacking around this model hides it."
+            "Fit on a table that has them."
         )
     frame = to_frame(events, "the event table")
     require_columns(frame, (USER, ITEM, *columns), "the event table")
@@ -256,7 +256,7 @@ def learned_ranking(
     recipe: Recipe,
     users: np.ndarray,
     n_users: int,
-    names: Sequence[str],
+    is_place: np.ndarray,
     pairs_of: Callable[[np.ndarray], Pairs],
 ) -> dict[str, Any]:
     """Train, calibrate and look into a ranker: fields of `Ranking`.
@@ -267,13 +267,13 @@ def learned_ranking(
     users : ndarray of shape (n,), int64
         Rows of those who asked, rising.
     n_users : int
-    names : sequence of str
-        Names of the features.
+    is_place : ndarray of shape (n_features,), bool
+        Which features are places in the lists of parts.
     pairs_of : callable
         Takes some of `users` and returns the candidates of their requests.
     """
     rng = np.random.default_rng(recipe.seed)
-    n = len(names)
+    n = len(is_place)
     nothing: dict[str, Any] = {
         "learner": None,
         "knots": np.empty((2, 0)),
@@ -305,7 +305,7 @@ def learned_ranking(
     features, labels = learn.features[keep], learn.labels[keep]
     # A column without any value teaches nothing; some rankers fail at it.
     features[:, np.isnan(features).all(axis=0)] = 0
-    typical = typical_of(features, names, recipe.n_candidates)
+    typical = typical_of(features, is_place, recipe.n_candidates)
     sizes = np.unique(learn.request_of[keep], return_counts=True)[1]
     known = features if _ranker.takes_missing(recipe.ranker) else filled(features, typical)
     fitted = _ranker.trained(recipe.ranker, known, labels, sizes, recipe.seed)
@@ -328,14 +328,12 @@ def labels_of(requests: Requests, request_of: np.ndarray, items: np.ndarray, n: 
     return np.isin(request_of * n + items, requests.touched).astype(np.int64)
 
 
-def typical_of(features: np.ndarray, names: Sequence[str], n_candidates: int) -> np.ndarray:
+def typical_of(features: np.ndarray, is_place: np.ndarray, n_candidates: int) -> np.ndarray:
     """Medians of the features; where a part does not propose, the place behind its last one."""
-    typical = np.zeros(features.shape[1])
-    for column, name in enumerate(names):
+    typical = np.where(is_place, n_candidates + 1.0, 0.0)
+    for column in np.flatnonzero(~is_place):
         known = features[:, column][~np.isnan(features[:, column])]
-        if name.endswith("_rank"):
-            typical[column] = n_candidates + 1
-        elif len(known):
+        if len(known):
             typical[column] = np.median(known)
     return typical
 

@@ -205,23 +205,42 @@ def _moved(
 
 
 def rate_curve(
-    scores: np.ndarray, hits: np.ndarray, n_points: int = 32
+    scores: np.ndarray, hits: np.ndarray, prior: float, n_points: int = 32
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return a rising curve from score to rate of hits, as points for interpolation."""
+    """Return a rising curve from score to rate of hits, as points for interpolation.
+
+    Too few scores for several rates give a line from 0 through the mean score and the mean rate.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n,)
+        At least 0.
+    hits : ndarray of shape (n,), bool
+    prior : float
+        The rate without any scores, which counts as much as one of them.
+    n_points : int
+
+    Returns
+    -------
+    scores, rates : ndarray
+        At least two points.
+    """
     from sklearn.isotonic import IsotonicRegression
 
-    if len(scores) == 0:
-        return np.zeros(1), np.zeros(1)
+    n = len(scores)
+    base = (np.count_nonzero(hits) + prior) / (n + 1)
     order = np.argsort(scores, kind="stable")
     scores, hits = scores[order].astype(np.float64), hits[order]
     # Bins hold ever fewer items, so that the best are told apart, and never too few for a rate.
-    n = len(scores)
-    halvings = np.linspace(0, max(np.log2(n / _LEAST_IN_BIN), 0), n_points)
+    halvings = np.linspace(0, np.log2(max(n / _LEAST_IN_BIN, 1)), n_points)
     edges = np.unique((n * (1 - 0.5**halvings)).astype(int))
     edges = np.append(edges[(edges == 0) | (edges < n - _LEAST_IN_BIN // 2)], n)
+    if len(edges) == 2:
+        usual = float(scores.mean()) if scores.any() else 1.0
+        return np.array([0.0, usual]), np.array([0.0, base])
     middle = np.array([scores[a:b].mean() for a, b in pairwise(edges)])
     sizes = np.diff(edges)
     touched = np.add.reduceat(hits.astype(np.float64), edges[:-1])
-    rates = (touched + 0.5 * hits.mean()) / (sizes + 0.5)
+    rates = (touched + 0.5 * base) / (sizes + 0.5)
     smooth = IsotonicRegression().fit_transform(middle, rates, sample_weight=sizes)
     return middle, np.asarray(smooth, dtype=np.float64)

@@ -15,6 +15,7 @@ from ecomrec.data.interactions import Interactions
 from ecomrec.data.source import Source
 from ecomrec.exceptions import FileFormatError
 from ecomrec.hybrid._comparable import borda_points, places, standardized
+from ecomrec.hybrid._learned import refuse_prefit
 from ecomrec.hybrid._mixture import Mixture, check_weights, weights_rule
 from ecomrec.hybrid._weights import (
     Learned,
@@ -48,8 +49,9 @@ class Blend(Mixture):
     ----------
     parts : list of (name, recommender), optional
         Recommenders of any kind, other compositions too; ``set_params(name__parameter=...)``
-        reaches into them. `ItemKNN` and `ALS` if None.
-    weights : sequence of float, "learned", "evidence" or None
+        reaches into them. `ItemKNN` and `ALS` if None. None with ``prefit=True`` where weights or
+        rates are learned.
+    weights : list of float, "learned", "evidence" or None
         One for each part, of sum 1; None: equal ones. "learned": those that rank best what users
         touched in the latest fifth of the events (NDCG@10), for parts fitted on the rest; the
         parts are then fitted on everything. "evidence": the same for users of fewer than 3, 6, 11,
@@ -140,6 +142,12 @@ class Blend(Mixture):
         super()._check_params()
         if not isinstance(self.weights, str):
             check_weights(self.weights, len(self._parts()), type(self).__name__)
+        if self._learns():
+            refuse_prefit(self._parts(), type(self).__name__)
+
+    def _learns(self) -> bool:
+        """Whether weights or rates are learned, for parts fitted on the earlier events."""
+        return isinstance(self.weights, str) or self.normalize == "probability"
 
     # ------------------------------------------------------------------ learning
 
@@ -147,13 +155,15 @@ class Blend(Mixture):
         n_parts = len(self._parts())
         learning = isinstance(self.weights, str)
         given = np.full(n_parts, 1 / n_parts) if learning else self._given()
-        if not learning and self.normalize != "probability":
+        if not self._learns():
             return Learned(given[None], _NO_CURVE, _NO_CURVE)
         earlier, later = source.split(_LATER)
         shop = earlier.shop(self._values(), self.half_life)
         users = sampled_users(later, np.diff(shop.indptr))
+        chance = shop.n_entries / (shop.n_users * shop.n_items)
         if len(users) == 0:
-            return Learned(given[None], _NO_CURVE, _NO_CURVE)
+            nothing = np.empty(0)
+            return Learned(given[None], *self._curves([nothing] * n_parts, nothing, chance))
         parts = self._fitted_parts(earlier, sides)
         state = State(shop, Composed(parts), None, source.from_table)
 
@@ -170,23 +180,22 @@ class Blend(Mixture):
 
         size = max(1, 16_000_000 // (4 * shop.n_items * n_parts))
         panel = panel_of(blocks, users, later, touched, size)
-        curves = _NO_CURVE, _NO_CURVE
+        values = [panel.values[..., n] for n in range(n_parts)]
+        curves = self._curves([v[panel.real] for v in values], panel.hits[panel.real], chance)
         if self.normalize == "probability":
-            found = [
-                rate_curve(panel.values[..., n][panel.real], panel.hits[panel.real])
-                for n in range(n_parts)
-            ]
-            width = min(len(x) for x, _ in found)
-            curves = (
-                np.array([x[-width:] for x, _ in found]),
-                np.array([y[-width:] for _, y in found]),
-            )
-            rates = [
-                _rates(panel.values[..., n], curves[0][n], curves[1][n]) for n in range(n_parts)
-            ]
+            rates = [_rates(*given) for given in zip(values, *curves, strict=True)]
             panel = panel._replace(values=np.stack(rates, axis=-1))
         weights = learn(panel, self.weights == "evidence") if learning else given[None]
         return Learned(weights, *curves)
+
+    def _curves(
+        self, values: list[np.ndarray], hits: np.ndarray, chance: float
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Scores and rates of the curve of each part, (n_parts, n_points), if there are any."""
+        if self.normalize != "probability":
+            return _NO_CURVE, _NO_CURVE
+        found = [rate_curve(scores, hits, chance) for scores in values]
+        return np.array([x for x, _ in found]), np.array([y for _, y in found])
 
     def _restored_own(
         self, manifest: dict[str, Any], arrays: dict[str, np.ndarray], shop: Interactions
@@ -210,7 +219,7 @@ class Blend(Mixture):
             )
         worth = standardized(block, query)
         own: Learned | None = state.learned.own
-        if own is None or own.curve_scores.shape[-1] < 2:
+        if own is None or len(own.curve_scores) == 0:
             return worth
         return _rates(worth, own.curve_scores[number], own.curve_rates[number])
 
@@ -232,15 +241,14 @@ class Blend(Mixture):
     @property
     def forget_exact_(self) -> bool:
         """Whether `forget` equals a fit without what was forgotten."""
-        learning = isinstance(self.weights, str) or self.normalize == "probability"
         parts = [part for _, part in self._parts()]
-        return not learning and all(getattr(part, "forget_exact_", False) for part in parts)
+        return not self._learns() and all(getattr(part, "forget_exact_", False) for part in parts)
 
 
 def _rates(worth: np.ndarray, scores: np.ndarray, rates: np.ndarray) -> np.ndarray:
-    """Rates of hits at some scores; beyond the last point they rise as before it."""
+    """Rates of hits at some scores; beyond the last point they rise as before it, up to 1."""
     found = np.interp(worth, scores, rates)
     rise = (rates[-1] - rates[0]) / max(scores[-1] - scores[0], 1e-12)
-    found += np.maximum(worth - scores[-1], 0) * rise
+    found = np.minimum(found + np.maximum(worth - scores[-1], 0) * rise, 1.0)
     result: np.ndarray = np.where(worth > 0, found, 0.0).astype(np.float32)
     return result

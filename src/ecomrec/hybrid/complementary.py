@@ -15,11 +15,13 @@ from ecomrec.data.catalog import as_catalog
 from ecomrec.data.histories import Profiles
 from ecomrec.data.interactions import Change, Interactions
 from ecomrec.data.rows import RowStore
+from ecomrec.data.source import Source
 from ecomrec.data.timestamps import HalfLife, duration, half_life_nanoseconds
 from ecomrec.hybrid._baskets import UNIT, as_matrix, as_store, baskets_of, changed, pairs_of
 from ecomrec.hybrid.rerank._groups import column_of_groups
 from ecomrec.hybrid.rerank._shelf import Shelf, empty_shelf, filled, grown, kept
 from ecomrec.kernels import neighbors
+from ecomrec.state import ArrayRule
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +41,13 @@ class Together(Shelf):
     together: RowStore
     counts: np.ndarray
     totals: np.ndarray
+
+    def array_rules(self, shop: Interactions) -> dict[str, ArrayRule]:
+        """What a file must hold for these interactions."""
+        return super().array_rules(shop) | {
+            "counts": ArrayRule((shop.n_items,)),
+            "totals": ArrayRule((2,)),
+        }
 
     def row_shapes(self, shop: Interactions) -> dict[str, tuple[int, int]]:
         """What a file must hold for these interactions."""
@@ -188,6 +197,11 @@ class Complementary(BaseRecommender):
         self.n_jobs = n_jobs
 
     # ------------------------------------------------------------------ learning
+
+    def _check_tables(self, source: Source, sides: SideTables) -> None:
+        super()._check_tables(source, sides)
+        if sides.items is not None:
+            column_of_groups(type(self).__name__, as_catalog(sides.items), self.column)
 
     def _fit(self, shop: Interactions, sides: SideTables) -> Together:
         together, counts, totals = self._pairs(shop, np.arange(shop.n_users))

@@ -70,7 +70,7 @@ class Stacking(LearningComposite):
     Parameters
     ----------
     parts : list of (name, recommender) or None
-        None: `ALS`, `ItemKNN` and `Popularity`.
+        Not with ``prefit=True``; None: `ALS`, `ItemKNN` and `Popularity`.
     final_estimator : estimator or None
         A classifier, regressor or ranker as in `TwoStage`; None: `LogisticRegression`.
     n_folds : int
@@ -236,7 +236,8 @@ class Stacking(LearningComposite):
                     made.append(Pairs(features, labels, request + number * shop.n_users))
             return Pairs.joined(made, len(names))
 
-        learned = learned_ranking(recipe, asked, shop.n_users, names, pairs_of)
+        is_place = np.zeros(len(names), dtype=bool)
+        learned = learned_ranking(recipe, asked, shop.n_users, is_place, pairs_of)
         return Stacked(*(learned[name] for name in ("learner", "knots", "n_positives")))
 
     # ------------------------------------------------------------------ answering

@@ -186,6 +186,11 @@ class Switch(CompositeRecommender):
         lengths = np.diff(query.profiles.indptr)
         return np.searchsorted(np.asarray(self.edges), lengths, side="right")
 
+    def _may_fill(self, query: Query) -> np.ndarray:
+        of_parts = np.array([part._may_fill(query) for _, part in self._parts()])
+        chosen: np.ndarray = of_parts[self._chosen(query), np.arange(len(query.users))]
+        return chosen
+
     def _score(self, state: State, query: Query) -> np.ndarray:
         block = np.empty((len(query.users), state.interactions.n_items), dtype=np.float32)
         for rows, part, asked, _ in self._shared_out(

@@ -11,7 +11,7 @@ from ecomrec._rng import RandomState, make_rng
 from ecomrec._validation import Rule, choice, integer, jobs, real, seed
 from ecomrec.base import BaseRecommender, SideTables, State
 from ecomrec.cf import ALS, ItemKNN, Popularity
-from ecomrec.composite import Composed, Named, named_parts
+from ecomrec.composite import Composed, CompositeRecommender, Named, named_parts
 from ecomrec.data.interactions import Change, Interactions
 from ecomrec.data.source import Source
 from ecomrec.data.tables import ITEM, USER
@@ -62,7 +62,7 @@ class TwoStage(AnswersInContext):
     Parameters
     ----------
     candidates : list of (name, recommender) or None
-        The generators; None: `ALS`, `ItemKNN` and `Popularity`.
+        The generators, none with ``prefit=True``; None: `ALS`, `ItemKNN` and `Popularity`.
     ranker : estimator or None
         A classifier or regressor of scikit-learn, or a classifier, regressor or ranker of
         LightGBM or XGBoost. It learns 1 for what was touched and 0 for what was not; rankers with
@@ -233,6 +233,14 @@ class TwoStage(AnswersInContext):
             return list(self.candidates)
         return [("als", ALS()), ("item_knn", ItemKNN()), ("popularity", Popularity())]
 
+    def _check_as_part(self, path: str, owner: CompositeRecommender) -> None:
+        if self.context is not None:
+            raise ValueError(
+                f"{type(owner).__name__}: part {path!r} is a TwoStage with context="
+                f"{list(self.context)}, which a {type(owner).__name__} does not hand on: such a "
+                "model answers by itself only. In a part leave context out."
+            )
+
     # ------------------------------------------------------------------ learning
 
     def _learn_own(self, source: Source, sides: SideTables) -> Ranking:
@@ -284,7 +292,9 @@ class TwoStage(AnswersInContext):
         # Of newcomers the generators know nothing: they would teach that popularity is all.
         askers = np.unique(requests.users)
         askers = askers[np.diff(known.indptr)[askers] > 0]
-        learned = learned_ranking(recipe, askers, shop.n_users, features, pairs_of)
+        is_place = np.zeros(len(features), dtype=bool)
+        is_place[pairs.columns_of_parts(names, self._groups())[1]] = True
+        learned = learned_ranking(recipe, askers, shop.n_users, is_place, pairs_of)
         code = None if coding is None else vars(coding)
         return Ranking(**learned, **fields_of(facts), context=code)
 

@@ -8,6 +8,7 @@ import os
 import warnings
 from collections.abc import Callable
 from contextlib import nullcontext
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -75,6 +76,18 @@ class PopulatedCacheLocator(caching._SourceFileBackedLocatorMixin, caching._Cach
         return None
 
 
+def _digest() -> bytes:
+    digest = sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.digest()
+
+
+# Kernels hold the code of those that they call, in other files too: what was compiled before any
+# of them changed must not run beside what was compiled after.
+_STAMP = _digest()
+
+
 class _LabelledFiles(caching.IndexDataCacheFile):
     """Compiled code that says what it was compiled from, and is not taken for anything else.
 
@@ -96,9 +109,7 @@ class _ForgivingCache(caching.FunctionCache):
 
     def __init__(self, function: Any) -> None:
         super().__init__(function)
-        self._cache_file = _LabelledFiles(
-            self.cache_path, self._impl.filename_base, self._impl.locator.get_source_stamp()
-        )
+        self._cache_file = _LabelledFiles(self.cache_path, self._impl.filename_base, _STAMP)
 
     def save_overload(self, sig: Any, data: Any) -> None:
         try:

@@ -238,7 +238,7 @@ def _fill(
                 mark[candidates[at]] = 0
 
 
-def fill_by_popularity(items, scores, order, mask):
+def fill_by_popularity(items, scores, order, mask, open_rows=True):
     """Fill short rows, in place, with the most popular eligible items at score 0.
 
     Where the last score is negative the filling takes that score instead: scores never rise.
@@ -249,8 +249,10 @@ def fill_by_popularity(items, scores, order, mask):
     order : ndarray of shape (n_items,), int32
         Items by popularity.
     mask : Mask
+    open_rows : ndarray of shape (n_rows,), bool, or True
+        Rows that may be filled.
     """
-    rows = np.flatnonzero(items[:, -1] < 0)
+    rows = np.flatnonzero((items[:, -1] < 0) & open_rows)
     if len(rows):
         _fill(rows, order, len(order), _NO_VALUES, *mask, items, scores)
 

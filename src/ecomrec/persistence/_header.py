@@ -7,7 +7,7 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 
 from ecomrec.exceptions import FileFormatError
-from ecomrec.persistence._parsing import damaged, parse_json
+from ecomrec.persistence._parsing import damaged, parse_json, shortened
 
 DTYPES = {"BOOL": np.dtype("?")} | {
     f"{kind.upper()}{8 * size}": np.dtype(f"<{kind}{size}")
@@ -61,7 +61,7 @@ def _tensor(name: str, entry: Any) -> Tensor:
         shape, (begin, end) = entry["shape"], entry["data_offsets"]
         whole = all(type(n) is int and n >= 0 for n in (*shape, begin, end))
     except (KeyError, TypeError, ValueError) as error:
-        raise damaged(f"the header entry of array {name!r} is {entry!r}") from error
+        raise _odd(name, entry) from error
     # NumPy's own limits: 64 dimensions, and 2**63 bytes even where a dimension is 0.
     if (
         not (whole and isinstance(shape, list) and len(shape) <= 64 and len(entry) == 3)
@@ -69,8 +69,12 @@ def _tensor(name: str, entry: Any) -> Tensor:
         or math.prod(shape) * dtype.itemsize != end - begin
         or begin % dtype.itemsize
     ):
-        raise damaged(f"the header entry of array {name!r} is {entry!r}")
+        raise _odd(name, entry)
     return Tensor(dtype, shape, begin, end)
+
+
+def _odd(name: str, entry: Any) -> FileFormatError:
+    return damaged(f"the header entry of array {shortened(name)!r} is {shortened(entry)}")
 
 
 def _check_layout(tensors: Mapping[str, Tensor], size: int) -> None:

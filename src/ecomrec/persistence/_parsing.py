@@ -5,12 +5,21 @@ from typing import Any
 
 from ecomrec.exceptions import FileFormatError
 
+_MOST = 500  # characters
+
 
 def damaged(what: str) -> FileFormatError:
     """Return the error for a part that cannot be right, with what to do about it."""
     return FileFormatError(
-        f"{what}: the file is damaged. Restore it from a copy, or fit and save the model again."
+        f"{shortened(what)}: the file is damaged. Restore it from a copy, or fit and save the "
+        "model again."
     )
+
+
+def shortened(text: object) -> str:
+    """Return text for a message: what a file says may be of any length."""
+    text = str(text)
+    return text if len(text) <= _MOST else f"{text[:_MOST]}..."
 
 
 def parse_json(text: str | bytes, part: str, kind: type) -> Any:

@@ -10,7 +10,7 @@ import stat
 import tempfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from io import BufferedReader, BytesIO
 from pathlib import Path
 from typing import Any
@@ -72,11 +72,18 @@ def write(
 
 
 @contextmanager
-def replacing(path: str | os.PathLike[str], mode: int | None = None) -> Iterator[Path]:
+def replacing(
+    path: str | os.PathLike[str],
+    mode: int | None = None,
+    check: Callable[[Path], None] | None = None,
+) -> Iterator[Path]:
     """Give a draft that takes the place of a file, synced, when the block ends well.
 
     The file has the permissions `mode`, or those of the old file, or what the umask leaves.
+    `check` gets the file just before it is replaced, and may raise to keep it.
     """
+    with suppress(FileNotFoundError, NotADirectoryError, PermissionError):
+        Path(path).stat()  # links that lead round in a circle are an OSError here
     target = Path(path).resolve()
     if not target.parent.is_dir():
         raise FileNotFoundError(errno.ENOENT, "Create this folder first", str(target.parent))
@@ -94,8 +101,10 @@ def replacing(path: str | os.PathLike[str], mode: int | None = None) -> Iterator
         with draft.open("rb+") as file:
             draft.chmod(mode)
             os.fsync(file.fileno())
+        if check is not None:
+            check(target)
         draft.replace(target)
-    _sync_folder(target.parent)
+    sync_folder(target.parent)
 
 
 def encoded(
@@ -189,7 +198,15 @@ def read(
         def part(tensor: Tensor) -> np.ndarray:
             if pages is not None:
                 return pages[start + tensor.begin : start + tensor.end]
-            raw = np.empty(tensor.end - tensor.begin, dtype=np.uint8)
+            n_bytes = tensor.end - tensor.begin
+            try:
+                raw = np.empty(n_bytes, dtype=np.uint8)
+            except MemoryError:
+                raise FileFormatError(
+                    f"an array of it has {n_bytes} bytes, more than fit into memory. Load the "
+                    "model with mmap=True or on a larger machine, or restore the file from a copy "
+                    "if the model never was that large."
+                ) from None
             file.seek(start + tensor.begin)
             if file.readinto(raw.data) != len(raw):
                 raise damaged("an array ends early")
@@ -293,7 +310,7 @@ def _sealed(body: str) -> str:
     return f'{body},"checksum":"{crc:08x}"}}'
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make a rename in a folder survive a power cut, where the system can."""
     if os.name != "posix":
         return

@@ -39,6 +39,7 @@ __getattr__, __dir__, __all__ = lazy_exports(
         "PrivacyAccountant": "accounting.accountant",
         "PrivacyLedger": "accounting.ledger",
         "PrivacyReport": "accounting.report",
+        "PrivateRows": "bounding",
         "Pseudonymizer": "exports.pseudonyms",
         "PureDPEvent": "accounting.composition",
         "RAPPOR": "local.rappor",

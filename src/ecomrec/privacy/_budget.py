@@ -9,6 +9,7 @@ from typing import Any
 
 from ecomrec.privacy.accounting.composition import (
     GaussianEvent,
+    PoissonSampledGaussianEvent,
     PrivacyEvent,
     SetUnionEvent,
     ZCDPEvent,
@@ -21,7 +22,7 @@ from ecomrec.privacy.accounting.report import PrivacyReport
 # Shares of the precision that a fit has: for the count of users, and for the vocabulary.
 _COUNT_SHARE, _VOCABULARY_SHARE, _VOCABULARY_DELTA = 0.02, 0.2, 0.25
 # A noise multiplier beyond which no shop has the users, and 64-bit sums no room.
-_MOST = 2.0**20
+MOST_NOISE = 2.0**20
 _TUNERS = ("sklearn.model_selection.", "ecomrec.evaluation.")
 
 
@@ -70,12 +71,26 @@ def gaussians(
     factor = calibrate_noise(
         epsilon, delta, lambda f: [event for event in events(f).values() if event is not None]
     )
-    if factor * max(relative.values()) > _MOST:
-        raise ValueError(
-            f"epsilon={epsilon:g} at delta={delta:g} needs noise as large as a million users: "
-            "nothing would be left to learn. Raise epsilon."
-        )
     return events(factor)
+
+
+def noise_of(event: PrivacyEvent | None) -> float:
+    """Return the standard deviation of Gaussian noise beside a sensitivity of 1; 0 for no such."""
+    if isinstance(event, ZCDPEvent):
+        return 1 / math.sqrt(2 * event.rho)
+    if isinstance(event, GaussianEvent | PoissonSampledGaussianEvent | SetUnionEvent):
+        return event.noise_multiplier
+    return 0.0
+
+
+def check_noise(plan: Mapping[str, PrivacyEvent | None], most: float = MOST_NOISE) -> None:
+    """Refuse a release with so much noise that nothing is left, or no sampler draws it."""
+    for name, event in plan.items():
+        if noise_of(event) > most:
+            raise ValueError(
+                f"the release {name!r} needs noise as large as {noise_of(event):.3g} users, above "
+                f"{most:.3g}: nothing would be left to learn. Raise epsilon."
+            )
 
 
 def _event(noise: str, noise_multiplier: float, count: int) -> PrivacyEvent:

@@ -14,11 +14,13 @@ from ecomrec._validation import Rule, choice, integer, jobs
 from ecomrec.base import SideTables
 from ecomrec.cf._linear import DenseWeights, SparseWeights, WeightedItems, lapack_threads
 from ecomrec.data.ids import IdMap
+from ecomrec.data.interactions import Interactions
 from ecomrec.kernels import private_gram
 from ecomrec.privacy._model import PrivateRecommender
 from ecomrec.privacy._releases import Releases
 from ecomrec.privacy.accounting.composition import PrivacyEvent, ZCDPEvent
 from ecomrec.privacy.bounding import ContributionBounder, PrivateRows
+from ecomrec.state import ArrayRule
 
 # Norm of a user's integer row: an entry of the sum over 2**31 users stays below 2**62.
 GRID = 1 << 15
@@ -36,12 +38,20 @@ class ReleasedWeights(DenseWeights):
     popularity: np.ndarray
     regularization: float
 
+    def array_rules(self, shop: Interactions) -> dict[str, ArrayRule]:
+        """What a file must hold for these interactions."""
+        return super().array_rules(shop) | {"popularity": ArrayRule((shop.n_items,))}
+
 
 @dataclass(frozen=True, eq=False)
 class ReleasedNeighbors(SparseWeights):
     """Neighbours of each item, and the released popularity."""
 
     popularity: np.ndarray
+
+    def array_rules(self, shop: Interactions) -> dict[str, ArrayRule]:
+        """What a file must hold for these interactions."""
+        return {"popularity": ArrayRule((shop.n_items,))}
 
 
 class Spectrum(NamedTuple):
@@ -89,7 +99,7 @@ class GramModel(PrivateRecommender, WeightedItems):
     _param_rules: ClassVar[Mapping[str, Rule]] = {
         **PrivateRecommender._param_rules,
         "weighting": choice("binary", "weight"),
-        "n_users": integer(1, none=True),
+        "n_users": integer(1, 2**31, none=True),
         "n_jobs": jobs(),
     }
     max_items_per_user: int

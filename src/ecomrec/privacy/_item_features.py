@@ -30,7 +30,7 @@ def public_features(
     items : table or Catalog
     columns : sequence of str
     ids : ndarray or None
-        The items wanted, in order; None: all.
+        The items wanted, in order; zeros for those that the table lacks. None: all.
     n_factors : int
 
     Returns
@@ -41,7 +41,9 @@ def public_features(
     stacked = sp.csr_array(sp.hstack([_coded(catalog, name) for name in columns]))
     if ids is not None:
         place = {key: row for row, key in enumerate(catalog.ids.tolist())}
-        stacked = stacked[[place[key] for key in ids.tolist()]]
+        found_at = np.array([place.get(key, -1) for key in ids.tolist()], dtype=np.int64)
+        # One empty row more, for items that the table lacks.
+        stacked = sp.vstack([stacked, sp.csr_array((1, stacked.shape[1]))], format="csr")[found_at]
     rank = min(n_factors, *stacked.shape)
     left, sizes, _ = randomized_svd(stacked, rank, random_state=0)
     found: np.ndarray = left * sizes

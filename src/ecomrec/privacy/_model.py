@@ -16,12 +16,12 @@ from sklearn.utils.metaestimators import available_if
 from ecomrec._lazy import computed_once
 from ecomrec._validation import Rule, choice, integer
 from ecomrec.base import BaseRecommender, SideTables, State, Unknown
-from ecomrec.data.ids import IdMap, encode_ids
+from ecomrec.data.ids import IdMap, encode_ids, id_list
 from ecomrec.data.interactions import Interactions
 from ecomrec.data.rows import RowStore
 from ecomrec.data.source import Source
 from ecomrec.data.tables import ITEM, is_table, read_available
-from ecomrec.exceptions import DataError
+from ecomrec.exceptions import DataError, UnknownIdError
 from ecomrec.privacy._budget import gaussians, refuse_tuning, report_of
 from ecomrec.privacy._reading import read_private, sorted_rows
 from ecomrec.privacy._releases import Releases
@@ -32,9 +32,12 @@ from ecomrec.privacy.accounting.report import PrivacyReport
 from ecomrec.privacy.bounding import ContributionBounder, PrivateRows
 from ecomrec.privacy.noise.samplers import SeededNoise, SystemNoise
 from ecomrec.recommendations import Recommendations
+from ecomrec.requests import SKIP
 
 # Weights of a vocabulary and counts of users lie on this grid.
 _GRID = 1 << 20
+# A delta beyond this is no small probability in a shop of any size.
+_LARGE_DELTA = 0.01
 # Users times epsilon, over the root of the number of items, below which popularity does better.
 _ENOUGH = 80.0
 
@@ -44,6 +47,7 @@ _NOT_COVERED = (
     "recommendations shown to the user whose own history was given",
     "facts about groups: that people who buy A buy B",
     "users with several accounts: each account is a user",
+    "what was done to the table before, where it depends on other users: weights, filters, fills",
     "time, memory and power that a fit takes, and errors about the table as a whole",
 )
 
@@ -96,7 +100,7 @@ class PrivateRecommender(BaseRecommender):
             0.0, math.inf, "a number above 0, or inf", (0, -1, math.nan, "1", True)
         ),
         "delta": _number(0.0, 0.5, "a number above 0 and at most 0.5", (0, 1, math.nan, "1")),
-        "max_items_per_user": integer(1),
+        "max_items_per_user": integer(1, 2**31),
         "vocabulary": choice("public", "dp"),
         "noise": choice("rounded_gaussian", "discrete_gaussian"),
         "ledger": Rule(
@@ -188,7 +192,8 @@ class PrivateRecommender(BaseRecommender):
             Strength of each row of a table.
         items : table
             The catalogue with `item_id`; it is public. The columns of a matrix are public too.
-            Needed unless ``vocabulary="dp"``.
+            Needed unless ``vocabulary="dp"``: then just its other columns are read, of the items
+            that were released, whether or not it lists them.
         users : table, optional
             Ignored: nothing is learned from attributes of users.
 
@@ -202,8 +207,11 @@ class PrivateRecommender(BaseRecommender):
             The ledger does not hold enough; nothing is spent then.
         """
         self._check_params()
+        if y is not None and is_table(y):
+            raise TypeError("y is a table. The catalogue is items: fit(events, items=catalog).")
         if not math.isinf(self.epsilon):
             refuse_tuning(type(self).__name__, self.tuning, self.ledger)
+            self._check_delta()
         bounder = self._bounder()
         timed = bounder is not None and bounder.select == "recent"
         with self._lock:
@@ -219,6 +227,18 @@ class PrivateRecommender(BaseRecommender):
                 self._check_before(len(catalog))
             self._state = self._released(catalog, rows, items, matrix)
         return self
+
+    def _check_delta(self) -> None:
+        """Warn where delta alone would let a fit tell of somebody."""
+        n_users = getattr(self, "n_users", None)
+        if self.delta > (_LARGE_DELTA if n_users is None else min(_LARGE_DELTA, 1 / n_users)):
+            users = "the number of users" if n_users is None else f"{n_users} users"
+            warnings.warn(
+                f"delta is {self.delta:g}: with that probability the promise may fail altogether. "
+                f"It should be well below 1 / {users}.",
+                UserWarning,
+                stacklevel=3,
+            )
 
     def _fitted(self, source: Source, sides: SideTables) -> NoReturn:
         """Refuse to be a part: a composition holds the rows of all users."""
@@ -272,8 +292,9 @@ class PrivateRecommender(BaseRecommender):
         kept = releases.union("vocabulary", ids.ids[occurring], weights[occurring], _GRID, most)
         if len(kept) == 0:
             raise DataError(
-                "no item has enough users to be released. Raise epsilon or delta, or pass the "
-                "catalogue, fit(events, items=catalog)."
+                "no item has enough users to be released; the fit was charged. Raise epsilon or "
+                "delta, or say that the catalogue is public: vocabulary='public' with "
+                "fit(events, items=catalog)."
             )
         _, found, kind = encode_ids(kept, ITEM)
         catalog = IdMap(found, kind)
@@ -346,7 +367,7 @@ class PrivateRecommender(BaseRecommender):
             exclude_seen=exclude_seen, unknown=unknown,
         )  # fmt: skip
 
-    def forget(self, *, users: Any = None, items: Any = None) -> NoReturn:
+    def forget(self, users: Any = None, items: Any = None) -> NoReturn:
         """Refuse: nothing of any single user is there to be taken out."""
         self._no_users("forget", "fit without them at the next release")
 
@@ -379,7 +400,23 @@ class PrivateRecommender(BaseRecommender):
         """
         if user is not None:
             self._no_users("explain(user)", "explain(item=..., history=...)")
+        self._check_listed([item])
         return super().explain(None, item, history=history)
+
+    def _similar(self, ids: Any, k: int, unknown: Unknown, axis: str) -> Recommendations:
+        if unknown == "raise":
+            self._check_listed(id_list(ids, "items"), SKIP)
+        return super()._similar(ids, k, unknown, axis)
+
+    def _check_listed(self, items: Any, advice: str = "") -> None:
+        """Refuse items outside the catalogue, and say how many, not which."""
+        catalog = self._fitted_state().interactions.items
+        missing = int(np.count_nonzero(catalog.rows(items) < 0))
+        if missing:
+            raise UnknownIdError(
+                f"{missing} of {len(items)} items are not in the catalogue, whose ids are "
+                f"{catalog.kind}. {advice}".rstrip()
+            )
 
     def _no_users(self, what: str, instead: str) -> NoReturn:
         raise TypeError(
@@ -433,6 +470,13 @@ class PrivateRecommender(BaseRecommender):
                     UserWarning,
                     stacklevel=3,
                 )
+        if self.ledger is not None and self.ledger.path is None:
+            warnings.warn(
+                "the ledger of this model lives in the memory of this process and is not saved: "
+                "fits of what is loaded from the file are not counted. Give the ledger a path.",
+                UserWarning,
+                stacklevel=3,
+            )
         return super()._packed()
 
     def _packed_state(
@@ -496,8 +540,13 @@ def _names(ids: IdMap) -> np.ndarray:
     """A number for each id that does not depend on which other ids there are: uint64."""
     if ids.kind == "int":
         return ids.ids.astype(np.uint64)
-    digests = [blake2b(repr(one).encode(), digest_size=8).digest() for one in ids.ids.tolist()]
-    return np.frombuffer(b"".join(digests), dtype=np.uint64)
+    return np.array([_name(one) for one in ids.ids.tolist()], dtype=np.uint64)
+
+
+def _name(one: Any) -> int:
+    if isinstance(one, int):
+        return one % 2**64
+    return int.from_bytes(blake2b(repr(one).encode(), digest_size=8).digest(), "little")
 
 
 def _nobody(catalog: IdMap) -> Interactions:

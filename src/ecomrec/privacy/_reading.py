@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import numpy as np
-import scipy.sparse as sp
 
-from ecomrec.data.ids import IdMap, encode_ids
+from ecomrec.data.ids import IdMap, encode_ids, encode_usable_ids
 from ecomrec.data.interactions import Interactions, merged_by_user
 from ecomrec.data.tables import (
     ITEM,
+    RATING,
     TIME,
     USER,
+    WEIGHT,
+    EventColumns,
     is_table,
     read_events,
     read_ids,
@@ -20,7 +23,7 @@ from ecomrec.data.tables import (
     to_frame,
 )
 from ecomrec.exceptions import DataError
-from ecomrec.privacy.bounding import PrivateRows
+from ecomrec.privacy.bounding import PrivateRows, evidence, refuse_learned_weights, usable
 
 
 def read_private(
@@ -28,9 +31,9 @@ def read_private(
 ) -> tuple[IdMap, PrivateRows]:
     """Return the items that events may be of, and the rows of the users with evidence.
 
-    Rows that lack something, that are not finite, or that are of items outside a public catalogue
-    are left out without a word: an error or a warning would tell of one person. Errors name
-    columns, never ids.
+    Rows that lack something, that are not finite, whose ids are none, or that are of items outside
+    a public catalogue are left out without a word: an error or a warning would tell of one person.
+    Errors name columns, never ids.
 
     Parameters
     ----------
@@ -42,9 +45,8 @@ def read_private(
         Times are needed.
     """
     if not is_table(X) and not isinstance(X, Interactions):
-        shop = Interactions.from_matrix(_usable(X))
-        indptr, (columns, data) = shop.by_user.to_csr()
-        return shop.items, _evidence(indptr, columns, data, None)
+        shop = Interactions.from_matrix(usable(X))
+        return shop.items, PrivateRows.of(shop)
     catalog = None
     if vocabulary == "public":
         if items is None:
@@ -53,12 +55,8 @@ def read_private(
                 "items=catalog), or vocabulary='dp' to release the vocabulary itself privately."
             )
         catalog = _catalogue(items)
+    refuse_learned_weights(X)
     if isinstance(X, Interactions):
-        if np.isfinite(X.half_life):
-            raise DataError(
-                "these Interactions have a half-life: their weights depend on the newest event of "
-                "all users. Pass the table of events, or Interactions without a half-life."
-            )
         at, (codes, values, *rest) = X.by_user.to_csr()
         users = np.repeat(np.arange(X.n_users, dtype=np.int32), np.diff(at))
         times = rest[0] if X.timed and timed else None
@@ -68,34 +66,28 @@ def read_private(
         if TIME in frame.columns and not timed:
             frame = frame.drop(TIME)
         require_columns(frame, (USER, ITEM), "the event table")
-        try:
-            events = read_events(frame, y, missing="drop unusable")
-        except DataError:  # it may name a value
-            raise DataError(
-                "a column of the event table cannot be read: weight or rating, or y, must hold a "
-                "number for each row, and timestamp a time."
-            ) from None
-        users, user_ids, _ = _coded(events.users, USER)
-        codes, ids, kind = _coded(events.items, ITEM)
+        events = readable_events(frame, y, "the event table")
+        users, user_ids, _ = encode_usable_ids(events.users, USER)
+        codes, ids, kind = encode_usable_ids(events.items, ITEM)
         values = np.ones(len(codes)) if events.values is None else events.values
         times, n_users = events.times, len(user_ids)
     if timed and times is None:
         raise DataError("select='recent' needs a timestamp column; there is none.")
     if catalog is None:
         catalog = IdMap(ids, kind)
-    elif len(ids) and kind != catalog.kind:
+    elif len(ids) and kind not in (catalog.kind, "mixed"):
         raise DataError(
             f"the events have item ids of the kind {kind!r}, the catalogue {catalog.kind!r}. "
             "Convert one of them."
         )
-    places = catalog.rows(ids)[codes] if len(ids) else np.empty(0, dtype=np.int64)
-    known = places >= 0
+    places = np.append(catalog.rows(ids), -1)[codes]
+    known = (places >= 0) & (users >= 0)
     offsets, merged = merged_by_user(
         users[known], n_users, places[known].astype(np.int32), values[known].astype(np.float64),
         None if times is None else times[known], None, "weight", 1,
     )  # fmt: skip
     newest = merged[2] if timed else None
-    return catalog, _evidence(offsets, merged[0], merged[1], newest)
+    return catalog, evidence(offsets, merged[0], merged[1], newest)
 
 
 def _catalogue(items: Any) -> IdMap:
@@ -107,45 +99,14 @@ def _catalogue(items: Any) -> IdMap:
     return IdMap(ids, kind)
 
 
-def _coded(column: Any, name: str) -> tuple[np.ndarray, np.ndarray, str]:
-    """Distinct ids by number; an error names no id."""
-    try:
-        return encode_ids(column, name)
-    except DataError:
-        raise DataError(
-            f"the {name} column holds values that are no ids, or ids of several types: ids are "
-            "str, int, bytes, UUID, or tuples of these, all of one type."
-        ) from None
-
-
-def _usable(matrix: Any) -> Any:
-    """A matrix in which what is not a finite number of at least 0 says nothing."""
-    if hasattr(matrix, "tocsr"):
-        if np.dtype(matrix.dtype).kind not in "iufb":
-            return matrix
-        # Entries of one cell add up first, so that each user's sum is made alone.
-        csr = sp.csr_array(matrix, dtype=np.float64, copy=True)
-        csr.sum_duplicates()
-        csr.data = _clean(csr.data)
-        return csr
-    given = np.asarray(matrix)
-    return _clean(given) if given.dtype.kind == "f" else given
-
-
-def _clean(values: np.ndarray) -> np.ndarray:
-    most = np.finfo(np.float32).max
-    with np.errstate(invalid="ignore"):
-        good = (values > 0) & (values <= most)
-    return np.where(good, values, 0.0)
-
-
-def _evidence(
-    indptr: np.ndarray, items: np.ndarray, data: np.ndarray, times: np.ndarray | None
-) -> PrivateRows:
-    """Entries with a positive finite weight."""
-    values = data.astype(np.float64)
-    rows = PrivateRows(indptr, items.astype(np.int32), values, times)
-    return rows.keep((values > 0) & np.isfinite(values))
+def readable_events(frame: Any, y: Any, what: str) -> EventColumns:
+    """Read the rows of a table that are complete; an error names no value."""
+    with contextlib.suppress(TypeError, ValueError, ArithmeticError):
+        return read_events(frame, y, missing="drop unusable", what=what)
+    raise DataError(
+        f"a column of {what} cannot be read: {WEIGHT} or {RATING}, or y, must hold a number for "
+        f"each row, and {TIME} times."
+    )
 
 
 def sorted_rows(rows: PrivateRows, items: np.ndarray) -> PrivateRows:

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ecomrec.privacy._budget import check_noise
 from ecomrec.privacy.accounting.composition import (
     GaussianEvent,
     GumbelTopKEvent,
@@ -32,7 +33,7 @@ class Releases:
         What will be released, made from public parameters alone. An event with a count is released
         so many times under its name. None: exactly, without noise, any number of times.
     ledger : PrivacyLedger or None
-        Charged at once; an error leaves nothing released.
+        Charged at once, unless noise would be too large; an error leaves nothing released.
     source : SystemNoise or SeededNoise
     noise : {"rounded_gaussian", "discrete_gaussian"}
     label : str
@@ -54,6 +55,7 @@ class Releases:
         noise: str,
         label: str,
     ) -> None:
+        check_noise(plan)
         self.events = [event for event in plan.values() if event is not None]
         if ledger is not None and self.events:
             ledger.charge(self.events, label=label)

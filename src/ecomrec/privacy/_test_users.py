@@ -10,11 +10,12 @@ import numpy as np
 
 from ecomrec._ranking import METRICS
 from ecomrec._validation import check_k
-from ecomrec.data.ids import IdMap
+from ecomrec.data.ids import IdMap, encode_usable_ids
 from ecomrec.data.interactions import Interactions
-from ecomrec.data.tables import ITEM, TIME, USER, is_table, read_events, require_columns, to_frame
+from ecomrec.data.tables import ITEM, USER, is_table, require_columns, to_frame
 from ecomrec.exceptions import DataError
-from ecomrec.privacy._reading import _coded
+from ecomrec.privacy._reading import readable_events
+from ecomrec.privacy.bounding import refuse_learned_weights, usable
 
 
 class Person(NamedTuple):
@@ -92,32 +93,28 @@ def _events_by_user(
     data: Any, catalog: IdMap, what: str
 ) -> dict[Any, tuple[np.ndarray, np.ndarray]]:
     """Distinct items with a positive net weight of each user, and the newest time of each."""
+    refuse_learned_weights(data)
     if is_table(data):
         frame = to_frame(data, what)
         require_columns(frame, (USER, ITEM), what)
-        try:
-            events = read_events(frame, missing="drop unusable", what=what)
-        except DataError:  # it may name a value
-            raise DataError(
-                f"a column of {what} cannot be read: weight or rating must hold numbers, and "
-                f"{TIME} times."
-            ) from None
-        users, user_ids, _ = _coded(events.users, USER)
-        codes, ids, kind = _coded(events.items, ITEM)
+        events = readable_events(frame, None, what)
+        users, user_ids, _ = encode_usable_ids(events.users, USER)
+        codes, ids, kind = encode_usable_ids(events.items, ITEM)
         values, times = events.values, events.times
     else:
-        shop = data if isinstance(data, Interactions) else Interactions.from_matrix(data)
+        given = isinstance(data, Interactions)
+        shop = data if given else Interactions.from_matrix(usable(data))
         users = np.repeat(np.arange(shop.n_users), np.diff(shop.indptr))
         codes, values, times = shop.indices, shop.data, shop.timestamps
         user_ids, ids, kind = shop.user_ids, shop.item_ids, shop.items.kind
-    if len(ids) and kind != catalog.kind:
+    if len(ids) and kind not in (catalog.kind, "mixed"):
         raise DataError(
             f"{what} has item ids of the kind {kind!r}, the model {catalog.kind!r}. Convert one."
         )
-    items = catalog.rows(ids)[codes] if len(ids) else np.empty(0, dtype=np.int64)
+    items = np.append(catalog.rows(ids), -1)[codes]
     values = np.ones(len(codes)) if values is None else values
     times = np.zeros(len(codes), dtype=np.int64) if times is None else times
-    known = np.flatnonzero(items >= 0)
+    known = np.flatnonzero((items >= 0) & (users >= 0))
     order = known[np.lexsort((times[known], items[known], users[known]))]
     users, items, values, times = (column[order] for column in (users, items, values, times))
     found = {}

@@ -13,6 +13,8 @@ from ecomrec.content import EmbeddingRecommender
 from ecomrec.data.catalog import as_catalog
 from ecomrec.data.histories import Profiles
 from ecomrec.data.ids import IdMap
+from ecomrec.data.interactions import Interactions
+from ecomrec.state import ArrayRule, columns_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +38,18 @@ class Towers:
     user_tower: np.ndarray
     item_factors: np.ndarray
     item_biases: np.ndarray
+
+    def array_rules(self, shop: Interactions) -> dict[str, ArrayRule]:
+        """What a file must hold for these interactions."""
+        n = shop.n_items
+        n_inputs, n_factors = columns_of(self.item_vectors), columns_of(self.item_factors)
+        return {
+            "popularity": ArrayRule((n,)),
+            "item_vectors": ArrayRule((n, n_inputs)),
+            "user_tower": ArrayRule((n_inputs, n_factors)),
+            "item_factors": ArrayRule((n, n_factors)),
+            "item_biases": ArrayRule((n,)),
+        }
 
     def users(self, profiles: Profiles) -> np.ndarray:
         """Factors of histories: float32 of shape (n, n_factors)."""

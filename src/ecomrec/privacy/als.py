@@ -14,14 +14,18 @@ from ecomrec._validation import Rule, choice, integer, jobs, real, seed
 from ecomrec.base import Query, SideTables, State
 from ecomrec.data.histories import Profiles
 from ecomrec.data.ids import IdMap
+from ecomrec.data.interactions import Interactions
 from ecomrec.exceptions import DataError
 from ecomrec.kernels import neighbors, private_als
 from ecomrec.privacy import _als_steps as steps
+from ecomrec.privacy._budget import check_noise, noise_of
 from ecomrec.privacy._item_features import public_features
 from ecomrec.privacy._model import PrivateRecommender
 from ecomrec.privacy._releases import Releases
-from ecomrec.privacy.accounting.composition import PrivacyEvent, ZCDPEvent
+from ecomrec.privacy.accounting.composition import PrivacyEvent
 from ecomrec.privacy.bounding import ContributionBounder, PrivateRows
+from ecomrec.privacy.noise.samplers import MAX_SIGMA
+from ecomrec.state import ArrayRule, columns_of
 from ecomrec.vectors.factors import most_alike, norms_of, read_only
 
 # Exact sums of popularity lie on this grid.
@@ -70,6 +74,15 @@ class _Released:
     popularity: np.ndarray
     item_factors: np.ndarray
     base: np.ndarray
+
+    def array_rules(self, shop: Interactions) -> dict[str, ArrayRule]:
+        """What a file must hold for these interactions."""
+        n_factors = columns_of(self.item_factors)
+        return {
+            "popularity": ArrayRule((shop.n_items,)),
+            "item_factors": ArrayRule((shop.n_items, n_factors)),
+            "base": ArrayRule((n_factors, n_factors)),
+        }
 
 
 class DPALS(PrivateRecommender):
@@ -217,11 +230,11 @@ class DPALS(PrivateRecommender):
 
     _param_rules: ClassVar[Mapping[str, Rule]] = {
         **PrivateRecommender._param_rules,
-        "n_factors": integer(1),
+        "n_factors": integer(1, 2**31),
         "regularization": _POSITIVE,
         "item_regularization": real(1e-6, none=True),
         "unobserved_weight": real(0, none=True),
-        "max_iter": integer(1),
+        "max_iter": integer(1, 2**31),
         "clip_norm": _POSITIVE,
         "weight_exponent": real(0),
         "budget_split": Rule(
@@ -236,7 +249,7 @@ class DPALS(PrivateRecommender):
         "feature_weight": real(0),
         "weighting": choice("binary", "weight"),
         "clip_value": real(1e-9),
-        "n_users": integer(1, none=True),
+        "n_users": integer(1, 2**31, none=True),
         "random_state": seed(),
         "n_jobs": jobs(),
     }
@@ -347,7 +360,9 @@ class DPALS(PrivateRecommender):
         shares = {n: s for n, s in zip(names, self.budget_split, strict=True) if s > 0}
         times = {name: 1 if name == "counts" else self.max_iter for name in shares}
         relative = {name: math.sqrt(times[name] / share) for name, share in shares.items()}
-        return self._gaussians(relative, times)
+        plan = self._gaussians(relative, times)
+        check_noise({"systems": plan.get("systems")}, MAX_SIGMA / steps.GRID**3)
+        return plan
 
     def _learn(
         self,
@@ -411,11 +426,7 @@ class DPALS(PrivateRecommender):
         ridge = self.item_regularization
         if ridge is None:
             # Targets are in units of their bound, so their noise is the noise multiplier.
-            event: Any = self._plan(n_items)["targets"]
-            if isinstance(event, ZCDPEvent):
-                noise = 1 / math.sqrt(2 * event.rho)
-            else:
-                noise = 0.0 if event is None else event.noise_multiplier
+            noise = noise_of(self._plan(n_items)["targets"])
             ridge = _USERS + _NOISE * noise * math.sqrt(n_items)
         return steps.Prior(ridge, features, self.feature_weight)
 

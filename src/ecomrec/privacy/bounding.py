@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import numbers
 from collections.abc import Mapping
 from typing import Any, ClassVar, Literal
 
 import numpy as np
+import scipy.sparse as sp
 from sklearn.base import BaseEstimator
 
 from ecomrec._validation import Rule, check_params, choice, integer, real
+from ecomrec.data.interactions import Interactions
+from ecomrec.data.tables import LEARNED
+from ecomrec.data.timestamps import number_or_nan
+from ecomrec.exceptions import DataError
 from ecomrec.kernels import private_rows
 from ecomrec.privacy.noise.samplers import SystemNoise
 
@@ -20,6 +26,11 @@ _GAMMA = np.uint64(0x9E3779B97F4A7C15)
 class PrivateRows:
     """Histories that a private model may read only to make what it releases.
 
+    Parameters
+    ----------
+    indptr, items, values, times : ndarray
+        As the attributes; see `of` for what events and matrices become.
+
     Attributes
     ----------
     indptr : ndarray of shape (n_users + 1,), int64
@@ -29,6 +40,13 @@ class PrivateRows:
         Positive and finite.
     times : ndarray of shape (n_entries,), int64, or None
         Newest time of each pair, in nanoseconds since 1970 (UTC).
+
+    Examples
+    --------
+    >>> from ecomrec.privacy import PrivateRows
+    >>> rows = PrivateRows.of([[3.0, 0.0, 4.0], [0.0, 1.0, 0.0]])
+    >>> rows.items.tolist(), rows.integer_rows(1000).tolist()
+    ([0, 2, 1], [600, 800, 1000])
     """
 
     __slots__ = ("indptr", "items", "times", "values")
@@ -44,6 +62,24 @@ class PrivateRows:
         self.items = items
         self.values = values
         self.times = times
+
+    @classmethod
+    def of(cls, data: Any) -> PrivateRows:
+        """Read what users have: positive finite weights, duplicates added up.
+
+        Parameters
+        ----------
+        data : Interactions, or users x items matrix
+            A table becomes `Interactions.from_table(table)`. Items are numbered as there.
+
+        Returns
+        -------
+        PrivateRows
+        """
+        refuse_learned_weights(data)
+        shop = data if isinstance(data, Interactions) else Interactions.from_matrix(usable(data))
+        indptr, (columns, values, *times) = shop.by_user.to_csr()
+        return evidence(indptr, columns, values, times[0] if shop.timed else None)
 
     def __repr__(self) -> str:
         return "PrivateRows(...)"
@@ -108,11 +144,13 @@ class ContributionBounder(BaseEstimator):
 
     Examples
     --------
-    >>> import numpy as np
     >>> from ecomrec.privacy import ContributionBounder
-    >>> rows = PrivateRows(np.array([0, 3]), np.array([0, 1, 4]), np.array([1.0, 5.0, 0.5]))
-    >>> ContributionBounder(weighting="weight", clip_value=2.0)(rows).values.tolist()
-    [1.0, 2.0, 0.5]
+    >>> matrix = [[1.0, 5.0, 0.0, 0.5], [0.0, 3.0, 0.0, 0.0]]
+    >>> rows = ContributionBounder(weighting="weight", clip_value=2.0)(matrix)
+    >>> rows.indptr.tolist(), rows.items.tolist(), rows.values.tolist()
+    ([0, 3, 4], [0, 1, 3, 1], [1.0, 2.0, 0.5, 2.0])
+    >>> ContributionBounder(1)(matrix).values.tolist()     # one item of each, drawn
+    [1.0, 1.0]
     """
 
     _param_rules: ClassVar[Mapping[str, Rule]] = {
@@ -145,7 +183,7 @@ class ContributionBounder(BaseEstimator):
 
     def __call__(
         self,
-        rows: PrivateRows,
+        rows: PrivateRows | Interactions | Any,
         *,
         key: np.ndarray | None = None,
         counts: np.ndarray | None = None,
@@ -155,7 +193,7 @@ class ContributionBounder(BaseEstimator):
 
         Parameters
         ----------
-        rows : PrivateRows
+        rows : PrivateRows, Interactions, or users x items matrix
         key : ndarray of shape (2,), uint64, optional
             Secret of the draw; from the operating system unless given.
         counts : ndarray of shape (n_items,), optional
@@ -165,6 +203,7 @@ class ContributionBounder(BaseEstimator):
             has would move those of others.
         """
         check_params("ContributionBounder", self._param_rules, self.get_params(False))
+        rows = rows if isinstance(rows, PrivateRows) else PrivateRows.of(rows)
         if self.select == "tail" and counts is None:
             raise ValueError("select='tail' needs counts that are public or released.")
         if self.select == "recent" and rows.times is None:
@@ -213,3 +252,63 @@ def _mixed(words: np.ndarray) -> np.ndarray:
         words = (words ^ (words >> np.uint64(shift))) * np.uint64(factor)
     mixed: np.ndarray = words ^ (words >> np.uint64(31))
     return mixed
+
+
+def refuse_learned_weights(data: Any) -> None:
+    """Refuse weights in which other users have a say, as far as the data tell."""
+    if isinstance(data, Interactions) and np.isfinite(data.half_life):
+        raise DataError(
+            "these Interactions have a half-life: their weights depend on the newest event of "
+            "all users. Pass the table of events, or Interactions without a half-life."
+        )
+    notes = getattr(data, "attrs", None)
+    if isinstance(notes, dict) and LEARNED in notes:
+        raise DataError(f"all users have a say in each one's rows: {notes[LEARNED]}")
+
+
+def usable(matrix: Any) -> Any:
+    """A matrix in which what is not a finite number of at least 0 says nothing."""
+    if hasattr(matrix, "tocsr"):
+        coo: Any = sp.coo_array(matrix)
+        data = _floats(coo.data)
+        if data is None:
+            return matrix
+        # Entries of one cell add up first, so that each user's sum is made alone.
+        parts: Any = (data.astype(np.float64), coo.coords)
+        csr = sp.csr_array(parts, shape=coo.shape)
+        csr.sum_duplicates()
+        csr.data = _clean(csr.data)
+        return csr
+    given = np.asarray(matrix)
+    found = _floats(given)
+    return given if found is None else _clean(found)
+
+
+def _floats(values: np.ndarray) -> np.ndarray | None:
+    """Numbers as floats, NaN for gaps and what no float holds; None for what is not numbers."""
+    if values.dtype.kind == "f":
+        return values
+    if values.dtype.kind in "iub":
+        return values.astype(np.float64)
+    if values.dtype.kind != "O" or not all(
+        value is None or isinstance(value, numbers.Real) for value in values.flat
+    ):
+        return None
+    found = [number_or_nan(value) for value in values.flat]
+    return np.array(found, dtype=np.float64).reshape(values.shape)
+
+
+def _clean(values: np.ndarray) -> np.ndarray:
+    most = np.finfo(np.float32).max
+    with np.errstate(invalid="ignore"):
+        good = (values > 0) & (values <= most)
+    return np.where(good, values, 0.0)
+
+
+def evidence(
+    indptr: np.ndarray, items: np.ndarray, data: np.ndarray, times: np.ndarray | None
+) -> PrivateRows:
+    """Entries with a positive finite weight."""
+    values = data.astype(np.float64)
+    rows = PrivateRows(indptr, items.astype(np.int32), values, times)
+    return rows.keep((values > 0) & np.isfinite(values))

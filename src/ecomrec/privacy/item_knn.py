@@ -8,12 +8,15 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 
 from ecomrec._validation import Rule, integer, real
+from ecomrec.base import Query, State
 from ecomrec.data.rows import RowStore
 from ecomrec.kernels import assemble, ranking
 from ecomrec.privacy._gram import GramModel, ReleasedNeighbors, Spectrum, product
 
 # Rows of similarities are ranked in blocks of about this size.
 _BLOCK_BYTES = 64_000_000
+# Sums up to this are far from the end of float32.
+_LARGEST = 1e38
 
 
 class DPItemKNN(GramModel):
@@ -103,7 +106,7 @@ class DPItemKNN(GramModel):
 
     _param_rules: ClassVar[Mapping[str, Rule]] = {
         **GramModel._param_rules,
-        "n_neighbors": integer(1),
+        "n_neighbors": integer(1, 2**31),
         "shrink": real(0, none=True),
     }
     _learned_types: ClassVar[tuple[type, ...]] = (ReleasedNeighbors,)
@@ -145,6 +148,14 @@ class DPItemKNN(GramModel):
         matrix = product(found, found.values, self.n_jobs)
         return ReleasedNeighbors(self._neighbors(matrix, shrink), True, popularity)
 
+    def _score(self, state: State, query: Query) -> np.ndarray:
+        return super()._score(state, _bounded(query))
+
+    def _top_k(
+        self, state: State, query: Query, k: int, mask: ranking.Mask
+    ) -> tuple[np.ndarray, np.ndarray]:
+        return super()._top_k(state, _bounded(query), k, mask)
+
     def _neighbors(self, matrix: np.ndarray, shrink: float) -> RowStore:
         """The most similar items of each item, by rising row."""
         n_items = len(matrix)
@@ -167,3 +178,11 @@ class DPItemKNN(GramModel):
         stored = items >= 0
         indptr = assemble.offsets(stored.sum(axis=1))
         return RowStore.from_csr(indptr, (items[stored], values[stored]))
+
+
+def _bounded(query: Query) -> Query:
+    """Weights so bounded that their sum, and with it every score, is a finite float32."""
+    profiles = query.profiles
+    most = _LARGEST / np.maximum(np.diff(profiles.indptr), 1)
+    weights = np.minimum(profiles.weights, np.repeat(most, np.diff(profiles.indptr)))
+    return query._replace(profiles=profiles._replace(weights=weights.astype(np.float32)))

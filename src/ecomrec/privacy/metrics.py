@@ -161,7 +161,7 @@ class DPMetrics(BaseEstimator):
             lambda v: succeeds(parse_metrics, v),
             ("ndcg", "?@5", [], ["ndcg@0"], ["ndcg@5", "ndcg@5"]),
         ),
-        "n_users": integer(1, none=True),
+        "n_users": integer(1, 2**31, none=True),
         "hidden": _SHARE,
     }
 
@@ -208,12 +208,15 @@ class DPMetrics(BaseEstimator):
         BudgetExceededError
             The ledger does not hold enough; nothing is computed then.
         DataError
-            A column is missing, or ids are of another kind than the model's.
+            A column is missing, or ids are of another kind than the model's; nothing is spent
+            then.
         """
         check_params("DPMetrics", self._param_rules, self.get_params(False))
         metrics = parse_metrics(self.metrics)
         source = (SystemNoise() if self.noise_source is None else self.noise_source).fresh()
         plan = self._plan()
+        catalog = _catalog(model)
+        people = read_test_users(test, history, catalog, self.hidden)
         releases = Releases(
             plan,
             ledger=self.ledger,
@@ -221,8 +224,6 @@ class DPMetrics(BaseEstimator):
             noise="rounded_gaussian",
             label="DPMetrics",
         )
-        catalog = _catalog(model)
-        people = read_test_users(test, history, catalog, self.hidden)
         values = metric_values(model, catalog, people, metrics)
         exact = np.trunc(values * _GRID).astype(np.int64).sum(axis=0)
         # The smallest integer that no user's vector is longer than.

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ecomrec._optional import require
+from ecomrec.data.tables import to_frame
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,18 +22,18 @@ _KEYS = ("model", "epsilon", "seed", "popularity", "n_users", "n_items")
 
 
 def plot_privacy_accuracy(
-    table: pd.DataFrame, metric: str | None = None, *, ax: Axes | None = None
+    table: Any, metric: Hashable | None = None, *, ax: Axes | None = None
 ) -> Axes:
     """Draw accuracy against epsilon for each model, with baselines as level lines.
 
     Parameters
     ----------
-    table : pandas.DataFrame
+    table : pandas, Polars or Arrow table
         One row for each fit: ``model``, ``epsilon`` and one column for each metric; several rows
         of a model and an epsilon differ in the seed. An epsilon of NaN marks a model that knows
         no epsilon, drawn as a level line; inf is the same model without noise.
     metric : str or None
-        A column; None is the first that is none of ``model``, ``epsilon``, ``seed``,
+        A column of numbers; None is the first that is none of ``model``, ``epsilon``, ``seed``,
         ``popularity``, ``n_users`` and ``n_items``.
     ax : matplotlib Axes or None
         Where to draw; None makes a figure of its own, without touching pyplot's state.
@@ -45,7 +47,7 @@ def plot_privacy_accuracy(
     Raises
     ------
     ValueError
-        If a column is missing, or no row has an epsilon.
+        If a column is missing or holds no numbers, or no row has an epsilon.
     ImportError
         If matplotlib is not installed.
 
@@ -61,8 +63,7 @@ def plot_privacy_accuracy(
     >>> plot_privacy_accuracy(table).get_ylabel()
     'recall, mean over seeds with 95 % interval'
     """
-    name = _metric(table, metric, ("model", "epsilon"))
-    table = table.astype({"epsilon": "float64"})
+    table, name = _read(table, metric, ("model", "epsilon"))
     levels = table[table["epsilon"].isna()]
     curves = table.dropna(subset=["epsilon"])
     finite = np.unique(curves["epsilon"][np.isfinite(curves["epsilon"])])
@@ -144,7 +145,7 @@ def plot_spending(ledger: PrivacyLedger, *, ax: Axes | None = None) -> Axes:
 
 
 def plot_accuracy_by_popularity(
-    table: pd.DataFrame, metric: str | None = None, *, ax: Axes | None = None
+    table: Any, metric: Hashable | None = None, *, ax: Axes | None = None
 ) -> Axes:
     """Draw accuracy by how popular the items are, for each model and epsilon.
 
@@ -152,7 +153,7 @@ def plot_accuracy_by_popularity(
 
     Parameters
     ----------
-    table : pandas.DataFrame
+    table : pandas, Polars or Arrow table
         One row for each fit and part of the catalogue: ``model``, ``popularity`` (the part, from
         the rarest items to the most popular in the order of the rows), if there are several an
         ``epsilon`` as in `plot_privacy_accuracy`, and one column for each metric. Several rows of
@@ -170,7 +171,7 @@ def plot_accuracy_by_popularity(
     Raises
     ------
     ValueError
-        If a column is missing.
+        If a column is missing or holds no numbers.
     ImportError
         If matplotlib is not installed.
 
@@ -187,7 +188,7 @@ def plot_accuracy_by_popularity(
     >>> plot_accuracy_by_popularity(table).get_xlabel()
     'popularity of the test item'
     """
-    name = _metric(table, metric, ("model", "popularity"))
+    table, name = _read(table, metric, ("model", "popularity"))
     ax = _axes(ax)
     parts = [str(part) for part in dict.fromkeys(table["popularity"])]
     keys = [key for key in ("model", "epsilon") if key in table.columns]
@@ -211,24 +212,45 @@ def _label(model: Any, epsilon: float = math.nan) -> str:
     return f"{model}, no noise" if math.isinf(epsilon) else f"{model}, epsilon {epsilon:g}"
 
 
-def _metric(table: pd.DataFrame, metric: str | None, needed: tuple[str, ...]) -> str:
-    """Return the column to draw, or say what the table lacks."""
-    metrics = [str(name) for name in table.columns if name not in _KEYS]
+def _read(
+    table: Any, metric: Hashable | None, needed: tuple[str, ...]
+) -> tuple[pd.DataFrame, Hashable]:
+    """Return a pandas table with epsilon as floats, and the column to draw; or what it lacks."""
+    import pandas as pd
+
+    if not isinstance(table, pd.DataFrame):
+        frame = to_frame(table, "table")
+        table = pd.DataFrame({name: frame[name].to_list() for name in frame.columns})
+    metrics = [
+        name
+        for name in table.columns
+        if name not in _KEYS
+        and pd.api.types.is_numeric_dtype(table[name])
+        and not pd.api.types.is_bool_dtype(table[name])
+    ]
     missing = [name for name in needed if name not in table.columns]
     if missing or not metrics:
         raise ValueError(
-            f"table needs the columns {list(needed)} and a metric; got {list(table.columns)}."
+            f"table needs the columns {list(needed)} and a metric, which is a column of numbers; "
+            f"got {list(table.columns)}."
         )
     if metric is not None and metric not in metrics:
         raise ValueError(f"metric must be one of {metrics}; got {metric!r}.")
-    return metrics[0] if metric is None else metric
+    if "epsilon" in table.columns:
+        try:
+            table = table.astype({"epsilon": "float64"})
+        except (TypeError, ValueError):
+            raise ValueError("the column epsilon must hold numbers, inf or NaN.") from None
+    return table, metrics[0] if metric is None else metric
 
 
-def _means(rows: pd.DataFrame, key: str, name: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _means(
+    rows: pd.DataFrame, key: str, name: Hashable
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the values of a key, rising, with the mean of a metric and half its interval."""
     from scipy.stats import t
 
-    groups = rows.groupby(key)[name]
+    groups = rows[name].groupby(rows[key])
     count = groups.count().to_numpy()
     error = np.nan_to_num(groups.std().to_numpy()) / np.sqrt(np.maximum(count, 1))
     half = np.where(count > 1, t.ppf(0.975, np.maximum(count - 1, 1)) * error, 0.0)

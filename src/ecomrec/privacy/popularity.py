@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -11,6 +11,7 @@ import numpy as np
 from ecomrec._validation import Rule, choice, integer
 from ecomrec.base import Query, SideTables, State
 from ecomrec.data.ids import IdMap
+from ecomrec.data.interactions import Interactions
 from ecomrec.kernels import ranking
 from ecomrec.privacy._model import PrivateRecommender
 from ecomrec.privacy._releases import Releases
@@ -21,6 +22,7 @@ from ecomrec.privacy.accounting.composition import (
     calibrate_noise,
 )
 from ecomrec.privacy.bounding import ContributionBounder, PrivateRows
+from ecomrec.state import ArrayRule
 
 _GRID = 1 << 20
 
@@ -31,12 +33,22 @@ class _Counts:
 
     popularity: np.ndarray
 
+    def array_rules(self, shop: Interactions) -> dict[str, ArrayRule]:
+        """What a file must hold for these interactions."""
+        return {"popularity": ArrayRule((shop.n_items,))}
+
 
 class _SameForAll(PrivateRecommender):
     """Recommends one released order to everybody."""
 
     _advises: ClassVar[bool] = False
     _learned_types: ClassVar[tuple[type, ...]] = (_Counts,)
+
+    def _ask(
+        self, state: State, users: Any, history: Any
+    ) -> tuple[Sequence[Any] | np.ndarray, Query, np.ndarray]:
+        keys, query, known = super()._ask(state, users, history)
+        return keys, query, np.ones_like(known)  # who has no history is answered as others are
 
     def _top_k(
         self, state: State, query: Query, k: int, mask: ranking.Mask
@@ -90,7 +102,7 @@ class DPPopularity(_SameForAll):
         The catalogue is public, given as `items` to `fit`; or the items that occur are private,
         and a fifth of the budget releases those that enough users have.
     noise : {"rounded_gaussian", "discrete_gaussian"}
-        Rounded: exact accounting, 10 million draws a second. Discrete: the sampler of Canonne,
+        Rounded: exact accounting, 20 million draws a second. Discrete: the sampler of Canonne,
         Kamath and Steinke in exact arithmetic, booked as zero-concentrated privacy, slower.
     ledger : PrivacyLedger or None
         Charged for each fit before noise is drawn; an exceeded budget is refused.
@@ -112,7 +124,7 @@ class DPPopularity(_SameForAll):
 
     See Also
     --------
-    DPTopK : Only the order of the first, with less noise for the same epsilon.
+    DPTopK : Only the order of the first few, for a page of a fixed length.
     DPEASE : Personal lists, for shops with enough users.
 
     Notes
@@ -243,7 +255,7 @@ class DPTopK(_SameForAll):
 
     _param_rules: ClassVar[Mapping[str, Rule]] = {
         **PrivateRecommender._param_rules,
-        "size": integer(1),
+        "size": integer(1, 2**31),
     }
 
     def __init__(

@@ -14,11 +14,13 @@ from ecomrec._rng import RandomState, make_rng
 from ecomrec._validation import Rule, integer, real
 from ecomrec.base import Query, SideTables, State, miss_items
 from ecomrec.content import EmbeddingRecommender
-from ecomrec.data.ids import IdMap
+from ecomrec.data.catalog import as_catalog
+from ecomrec.data.ids import IdMap, encode_ids
 from ecomrec.data.interactions import Interactions
-from ecomrec.data.tables import is_table
+from ecomrec.data.tables import ITEM, is_table
 from ecomrec.kernels import neighbors
 from ecomrec.privacy import _opacus
+from ecomrec.privacy._budget import check_noise
 from ecomrec.privacy._model import PrivateRecommender
 from ecomrec.privacy._releases import Releases
 from ecomrec.privacy._towers import Towers, item_vectors, shares_of
@@ -30,6 +32,7 @@ from ecomrec.privacy.accounting.composition import (
     mu_from_epsilon,
 )
 from ecomrec.privacy.bounding import PrivateRows
+from ecomrec.privacy.noise.samplers import MAX_SIGMA
 from ecomrec.vectors.factors import most_alike, norms_of, read_only
 
 # Exact sums of popularity lie on this grid.
@@ -197,15 +200,16 @@ class DPTwoTower(PrivateRecommender):
         },
         **{
             name: EmbeddingRecommender._param_rules[name]
-            for name in ("fields", "vectors", "n_factors", "random_state")
+            for name in ("fields", "vectors", "random_state")
         },
         "similarity_weight": _POSITIVE,
-        "max_iter": integer(1),
+        "n_factors": integer(1, 2**31),
+        "max_iter": integer(1, 2**31),
         "sample_rate": _share(1.0),
         "clip_norm": _POSITIVE,
         "learning_rate": _POSITIVE,
         "popularity_share": _share(0.9),
-        "n_users": integer(1, none=True),
+        "n_users": integer(1, 2**31, none=True),
     }
     _learned_types: ClassVar[tuple[type, ...]] = (Towers,)
     _reads_items: ClassVar[bool] = True
@@ -283,8 +287,14 @@ class DPTwoTower(PrivateRecommender):
         BudgetExceededError
             The ledger does not hold enough; nothing is spent then.
         """
+        self._check_params()
         if items is None and (is_table(X) or isinstance(X, Interactions)):
             miss_items(type(self).__name__, True)
+        if items is not None:
+            # Read before anything is spent.
+            _, ids, kind = encode_ids(as_catalog(items).ids, ITEM)
+            rng = np.random.default_rng(0)
+            item_vectors(items, IdMap(ids, kind), self.fields, self.vectors, self.n_factors, rng)
         return super().fit(X, y, items=items, users=users)
 
     def _check_before(self, n_items: int) -> None:
@@ -309,7 +319,9 @@ class DPTwoTower(PrivateRecommender):
         noise_multiplier = calibrate_noise(
             self.epsilon, self.delta, lambda noise: [*counts.values(), steps(noise)]
         )
-        return {**counts, "gradients": steps(noise_multiplier)}
+        gradients = steps(noise_multiplier)
+        check_noise({"gradients": gradients}, MAX_SIGMA / _opacus.BOUND)
+        return {**counts, "gradients": gradients}
 
     def _learn(
         self,

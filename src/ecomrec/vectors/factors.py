@@ -15,6 +15,7 @@ from ecomrec.data.histories import Profiles
 from ecomrec.data.interactions import Interactions
 from ecomrec.data.source import Growth, Removal
 from ecomrec.kernels import neighbors, quantized, ranking
+from ecomrec.state import ArrayRule, columns_of
 from ecomrec.vectors import index as _index
 from ecomrec.vectors.compressed import CodedRows, compressed, expanded, is_coded, packed, unpacked
 from ecomrec.vectors.index import Index
@@ -54,6 +55,17 @@ class Factors:
 
     #: Belongs to these very vectors: a changed copy has none, and no file holds it.
     index: ClassVar[Index | None] = None
+
+    def array_rules(self, shop: Interactions) -> dict[str, ArrayRule]:
+        """What a file must hold for these interactions."""
+        n_factors = columns_of(self.item_factors)
+        return {
+            "user_factors": ArrayRule((shop.n_users, n_factors)),
+            "item_factors": ArrayRule((shop.n_items, n_factors)),
+            "with_evidence": ArrayRule((shop.n_items,), dtype=np.bool_),
+            "user_scales": ArrayRule((n_factors + shop.n_users,)),
+            "item_scales": ArrayRule((n_factors + shop.n_items,)),
+        }
 
     @property
     def n_biases(self) -> int:

@@ -15,6 +15,7 @@ from ecomrec.data.interactions import Interactions
 from ecomrec.data.rows import RowStore
 from ecomrec.exceptions import DataError
 from ecomrec.kernels import assemble
+from ecomrec.state import ArrayRule
 
 TEXT, GROUP, NUMBER = "text", "group", "number"
 # Between the number of a column and a word or label of it.
@@ -54,6 +55,15 @@ class Shelf:
     holders: np.ndarray
     rows: RowStore
     numbers: np.ndarray
+
+    def array_rules(self, shop: Interactions) -> dict[str, ArrayRule]:
+        """What a file must hold for these interactions."""
+        n_words, n_columns = len(self.words), len(self.columns)
+        return {
+            "column_of": ArrayRule((n_words,), 0, n_columns),
+            "holders": ArrayRule((n_words,)),
+            "numbers": ArrayRule((shop.n_items, n_columns)),
+        }
 
     def row_shapes(self, shop: Interactions) -> dict[str, tuple[int, int]]:
         """What a file must hold for these interactions."""

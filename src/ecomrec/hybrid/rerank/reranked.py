@@ -11,7 +11,7 @@ import numpy as np
 from ecomrec._validation import Rule, integer
 from ecomrec.base import BaseRecommender, Query, SideTables, State
 from ecomrec.cf import ItemKNN
-from ecomrec.composite import Named, WrappingRecommender
+from ecomrec.composite import CompositeRecommender, Named, WrappingRecommender
 from ecomrec.data.catalog import Catalog, as_catalog
 from ecomrec.data.interactions import Change, Interactions
 from ecomrec.data.source import Source
@@ -21,6 +21,7 @@ from ecomrec.hybrid.rerank._shelf import Shelf, empty_shelf, filled, grown, kept
 from ecomrec.hybrid.rerank._spread import FACTORS, Spread
 from ecomrec.hybrid.rerank.mmr import MMR
 from ecomrec.kernels import assemble, ranking
+from ecomrec.state import ArrayRule
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,6 +35,12 @@ class Arranged(Shelf):
     """
 
     rank: np.ndarray
+
+    def array_rules(self, shop: Interactions) -> dict[str, ArrayRule]:
+        """What a file must hold for these interactions."""
+        return super().array_rules(shop) | {
+            "rank": ArrayRule((shop.n_items,), is_order=True, dtype=np.int32)
+        }
 
 
 class Reranked(WrappingRecommender):
@@ -77,9 +84,10 @@ class Reranked(WrappingRecommender):
     -----
     What the rerankers read of the items table is kept with the model: `partial_fit` adds to it,
     `forget` removes from it, and it is saved in the same file. Rules may leave a row short (a
-    budget, a strict cap): nothing else is shown then. Items without evidence follow by popularity,
-    at score 0 or the last one's, as far as caps and budgets allow. Candidates of equal score stand
-    in the order of their ids.
+    budget, a strict cap): nothing else is shown then, nor where this is a part of a `Switch`, a
+    `ColdStart` or another that lets it answer. Those that mix scores refuse it. Items without
+    evidence follow by popularity, at score 0 or the last one's, as far as caps and budgets allow.
+    Candidates of equal score stand in the order of their ids.
 
     Examples
     --------
@@ -112,7 +120,6 @@ class Reranked(WrappingRecommender):
     tuning_space: ClassVar[Mapping[str, Sequence[Any]]] = {"n_candidates": [50, 100, 200]}
     _part_lists: ClassVar[tuple[str, ...]] = ("rerankers",)
     _own_types: ClassVar[tuple[type, ...]] = (Arranged,)
-    _fills: ClassVar[bool] = False
 
     def __init__(
         self,
@@ -140,6 +147,15 @@ class Reranked(WrappingRecommender):
             if isinstance(step, Spread) and step.similarity == FACTORS:
                 _check_factors(self._parts()[0][1])
 
+    def _check_as_part(self, path: str, owner: CompositeRecommender) -> None:
+        if owner._reads_scores:
+            name = type(owner).__name__
+            raise ValueError(
+                f"{name}: part {path!r} is a Reranked, and a {name} reads the scores of its "
+                f"parts, not their lists, so the rules would not hold. Put the Reranked around "
+                f"the {name}."
+            )
+
     @property
     def forget_exact_(self) -> bool:
         """Whether `forget` equals a fit without what was forgotten, as of the model."""
@@ -151,6 +167,10 @@ class Reranked(WrappingRecommender):
         return 1.0
 
     # ------------------------------------------------------------------ learning
+
+    def _check_tables(self, source: Source, sides: SideTables) -> None:
+        super()._check_tables(source, sides)
+        self._columns(_catalog(sides))
 
     def _columns(self, catalog: Catalog | None) -> list[tuple[str, str]]:
         return [pair for step in self._steps() for pair in step._columns(catalog)]
@@ -208,7 +228,8 @@ class Reranked(WrappingRecommender):
             rows = _taken(rows, places)
         if rows.shape[1] < k or (rows[:, -1] < 0).any():
             more, filled_up = found.copy(), scores.copy()
-            ranking.fill_by_popularity(more, filled_up, state.by_popularity, mask)
+            open_rows = inner._may_fill(asked)
+            ranking.fill_by_popularity(more, filled_up, state.by_popularity, mask, open_rows)
             more = np.where(found < 0, more, -1)
             rows, values = self._followed(known, rows, values, more)
         items = np.full((len(rows), k), -1, dtype=np.int32)
@@ -216,6 +237,10 @@ class Reranked(WrappingRecommender):
         shown = min(k, rows.shape[1])
         items[:, :shown], best[:, :shown] = rows[:, :shown], values[:, :shown]
         return items, best
+
+    def _may_fill(self, query: Query) -> np.ndarray:
+        restrained = any(type(s)._restrain is not Reranker._restrain for s in self._steps())
+        return super()._may_fill(query) & (not restrained)
 
     def _followed(
         self, known: Known, rows: np.ndarray, values: np.ndarray, more: np.ndarray

@@ -271,6 +271,12 @@ class BusinessRules(Reranker):
         if budgets is None:
             return None, np.empty(0)
         if known.shelf.place_of(NUMBER, self.price) < 0:
+            if self.__sklearn_is_fitted__():
+                raise DataError(
+                    "BusinessRules: budgets are given, and no price is known: the items table of "
+                    f"fit was missing, or had no numbers in the column {self.price!r}. Fit it on "
+                    "a table with prices, or name their column with price=."
+                )
             raise self._not_fitted(f"fit(items=catalog) with the column {self.price!r}")
         return budgets, known.shelf.number(rows, self.price)
 
@@ -361,7 +367,7 @@ def _columns_of(what: Any) -> list[tuple[str, str]]:
 
 
 def _values(value: Any) -> list[Any]:
-    return list(value) if isinstance(value, (list, set, frozenset)) else [value]
+    return list(value) if isinstance(value, list) else [value]
 
 
 def _in_turn(ids: Sequence[Any]) -> dict[Any, int]:
@@ -371,10 +377,12 @@ def _in_turn(ids: Sequence[Any]) -> dict[Any, int]:
 def _is_what(value: Any) -> bool:
     if isinstance(value, Mapping):
         return len(value) > 0 and all(
-            isinstance(name, str) and (not isinstance(v, tuple) or _is_range(v))
+            isinstance(name, str)
+            and not isinstance(v, (set, frozenset))  # no file holds one
+            and (not isinstance(v, tuple) or _is_range(v))
             for name, v in value.items()
         )
-    return isinstance(value, (list, set, frozenset))
+    return isinstance(value, list)
 
 
 def _is_range(value: tuple[Any, ...]) -> bool:

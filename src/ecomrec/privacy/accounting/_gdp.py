@@ -35,6 +35,8 @@ def delta_of_mu(mu: float, epsilon: float) -> float:
         return 0.0
     if math.isinf(mu) or epsilon / mu < mu / 2.0 - 40.0:
         return 1.0
+    if epsilon / mu > mu / 2.0 + 100.0:  # below exp(-5000)
+        return 0.0
     return min(1.0, math.exp(log_delta(epsilon / mu, mu)))
 
 
@@ -51,6 +53,8 @@ def epsilon_of_mu(mu: float, delta: float) -> float:
     low, high = max(0.0, mu / 2.0 - 40.0), mu / 2.0 + math.sqrt(-2.0 * target)
     if log_delta(low, mu) <= target:  # delta is 1 but for rounding
         return mu * low
+    if log_delta(high, mu) > target:  # mu is so large that a step of x is all of delta
+        return mu * high * (1.0 + 1e-15)
     x = brentq(lambda x: log_delta(x, mu) - target, low, high, xtol=1e-15, rtol=1e-15)
     return float(mu * x)
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import stat
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -61,6 +62,11 @@ class Content(NamedTuple):
         return tuple(event for entry in self.entries for event in entry.events)
 
 
+# Open ledgers, and what makes opening one and writing it down a single step.
+_open: set[int] = set()
+_opening = threading.RLock()
+
+
 @contextmanager
 def opened(path: str, flags: int) -> Iterator[int]:
     """Open a file and lock it: alone for writing, with other readers for reading."""
@@ -68,10 +74,36 @@ def opened(path: str, flags: int) -> Iterator[int]:
         from fcntl import LOCK_EX, LOCK_SH, LOCK_UN, flock
     except ModuleNotFoundError as error:  # pragma: no cover
         raise OSError("a ledger file needs the file locks of POSIX systems.") from error
-    # A file and a lock of its own for each call: threads and forked children wait as well.
     writes = flags & os.O_ACCMODE != os.O_RDONLY
+    current = False
+    while not current:
+        # A file and a lock of its own for each call: threads and forked children wait as well.
+        file = _opened(path, flags)
+        try:
+            flock(file, LOCK_EX if writes else LOCK_SH)
+            mode = os.fstat(file).st_mode
+            if not stat.S_ISREG(mode):
+                raise FileFormatError(f"{path} is no file.")
+            if writes and not mode & 0o222:
+                raise PermissionError(f"{path} is read-only: the ledger is closed.")
+            # Another file may have taken the name meanwhile.
+            current = _is_at(file, path)
+            if current:
+                yield file
+        finally:
+            if file in _open:  # a child that was forked here has none, and its parent the lock
+                # Said aloud: whoever else holds the same open file holds the lock, too.
+                flock(file, LOCK_UN)
+                _open.discard(file)
+                os.close(file)
+
+
+def _opened(path: str, flags: int) -> int:
     try:
-        file = os.open(path, flags | os.O_CLOEXEC, 0o600)
+        with _opening:
+            # Without waiting, as a pipe would do.
+            file = os.open(path, flags | os.O_CLOEXEC | os.O_NONBLOCK, 0o600)
+            _open.add(file)
     except FileNotFoundError as error:
         if flags & os.O_CREAT:
             raise
@@ -81,18 +113,27 @@ def opened(path: str, flags: int) -> Iterator[int]:
             "delta) starts one",
             path,
         ) from None
+    return file
+
+
+def _is_at(file: int, path: str) -> bool:
     try:
-        flock(file, LOCK_EX if writes else LOCK_SH)
-        mode = os.fstat(file).st_mode
-        if not stat.S_ISREG(mode):
-            raise FileFormatError(f"{path} is no file.")
-        if writes and not mode & 0o222:
-            raise PermissionError(f"{path} is read-only: the ledger is closed.")
-        yield file
-    finally:
-        # Said aloud: a child forked meanwhile holds the same open file, and with it the lock.
-        flock(file, LOCK_UN)
-        os.close(file)
+        return os.path.samestat(os.fstat(file), os.stat(path))  # noqa: PTH116
+    except FileNotFoundError:
+        return False
+
+
+def _close_inherited() -> None:
+    """Let go of what a forked child would keep locked for as long as it lives."""
+    while _open:
+        os.close(_open.pop())
+    _opening.release()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(
+        before=_opening.acquire, after_in_parent=_opening.release, after_in_child=_close_inherited
+    )
 
 
 def create(path: str, budget: Budget) -> None:
@@ -130,7 +171,7 @@ def read(file: int, path: str) -> Content:
             body = json.loads(line)
             checks.append(body.pop("check"))
             intact = _line(body, checks[-2] if bodies else "") == line + b"\n"
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             intact = False
         if not intact:
             raise FileFormatError(
@@ -180,7 +221,7 @@ def _is_whole(line: bytes) -> bool:
     """Whether a line without its end is complete; one that was cut off is not."""
     try:
         json.JSONDecoder().raw_decode(line.decode())
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return True
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,14 +19,21 @@ from ecomrec.privacy.accounting.events import (
     SetUnionEvent,
 )
 
+# Beyond it exp(epsilon) is no double, and a loss distribution needs more memory than there is.
+_MOST = 700.0
+
 
 def pld_epsilon(events: Sequence[PrivacyEvent], delta: float) -> float:
     """Epsilon by privacy loss distributions, rounded to the safe side."""
+    if _rough(events) > _MOST:
+        return math.inf
     return float(_composed(events).get_epsilon_for_delta(delta))
 
 
 def pld_delta(events: Sequence[PrivacyEvent], epsilon: float) -> float:
     """Delta by privacy loss distributions, without that of set unions."""
+    if _rough(events) > _MOST:
+        return 0.0 if math.isinf(epsilon) else 1.0
     return float(_composed(events).get_delta_for_epsilon(epsilon))
 
 
@@ -43,6 +51,8 @@ def opacus_epsilon(events: Sequence[PrivacyEvent], delta: float, accountant: str
                 f"{event!r}. Take 'auto', 'rdp' or 'pld'."
             )
     accountants: Any = require("opacus.accountants", "opacus")
+    if _rough(events) > _MOST:
+        return math.inf
     kind = accountants.RDPAccountant if accountant == "opacus_rdp" else accountants.PRVAccountant
     made = kind()
     made.history = history
@@ -50,13 +60,16 @@ def opacus_epsilon(events: Sequence[PrivacyEvent], delta: float, accountant: str
         return float(made.get_epsilon(delta=delta))
 
 
+def _rough(events: Sequence[PrivacyEvent]) -> float:
+    return _rdp.epsilon_of_rdp(_rdp.rdp_of(events), 1e-9)
+
+
 def _composed(events: Sequence[PrivacyEvent]) -> Any:
     """Return the privacy loss distribution of a composition."""
     pld: Any = require("dp_accounting.pld.privacy_loss_distribution", "privacy")
     common: Any = require("dp_accounting.pld.common", "privacy")
     # Losses are rounded up to a grid, which must be fine beside what many small ones add up to.
-    rough = _rdp.epsilon_of_rdp(_rdp.rdp_of(events), 1e-9)
-    grid = {"value_discretization_interval": 1e-4 * min(1.0, max(1e-3, rough))}
+    grid = {"value_discretization_interval": 1e-4 * min(1.0, max(1e-3, _rough(events)))}
 
     def pure(epsilon: float) -> Any:
         promise = common.DifferentialPrivacyParameters(epsilon, 0.0)

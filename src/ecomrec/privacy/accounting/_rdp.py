@@ -35,10 +35,10 @@ _MAX_POINTS = 20_000
 def rdp_of(events: Iterable[PrivacyEvent]) -> np.ndarray:
     """Renyi divergences of a composition, one for each of `ORDERS`; deltas are not in them."""
     total = np.zeros(len(ORDERS))
-    for event in events:
-        with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
+        for event in events:
             total += event.count * _rdp(event)
-    return total
+    return np.where(np.isnan(total), math.inf, total)
 
 
 def epsilon_of_rdp(rdp: np.ndarray, delta: float) -> float:
@@ -46,15 +46,17 @@ def epsilon_of_rdp(rdp: np.ndarray, delta: float) -> float:
     if delta <= 0.0:
         return math.inf
     epsilons = rdp + np.log1p(-1.0 / ORDERS) - (math.log(delta) + np.log(ORDERS)) / _LESS_ONE
-    return max(0.0, float(epsilons.min()))
+    # An order that gives no number gives no bound.
+    return max(0.0, float(np.where(np.isnan(epsilons), math.inf, epsilons).min()))
 
 
 def delta_of_rdp(rdp: np.ndarray, epsilon: float) -> float:
     """Delta at `epsilon`, by the same proposition."""
     if math.isinf(epsilon):
         return 0.0
-    logs = _LESS_ONE * (rdp - epsilon + np.log1p(-1.0 / ORDERS)) - np.log(ORDERS)
-    return math.exp(min(0.0, float(logs.min())))
+    with np.errstate(over="ignore"):
+        logs = _LESS_ONE * (rdp - epsilon + np.log1p(-1.0 / ORDERS)) - np.log(ORDERS)
+    return math.exp(min(0.0, float(np.where(np.isnan(logs), math.inf, logs).min())))
 
 
 def _rdp(event: PrivacyEvent) -> np.ndarray:
@@ -116,7 +118,7 @@ def _sampled_gaussian(noise_multiplier: float, sample_rate: float) -> np.ndarray
     sigma, rdp = noise_multiplier, _gaussian(noise_multiplier)
     step = min(sigma, sigma * sigma) / 4.0
     for place, order in enumerate(ORDERS):
-        if (order + 24.0 * sigma) / step > _MAX_POINTS:
+        if order + 24.0 * sigma > min(_MAX_POINTS * step, 1e300):
             break
         z = np.arange(-12.0 * sigma, order + 12.0 * sigma, step)
         log_weights = -0.5 * (z / sigma) ** 2 - math.log(sigma * math.sqrt(2.0 * math.pi) / step)
@@ -133,7 +135,11 @@ def _log_excess(z: np.ndarray, order: float, sigma: float, sample_rate: float) -
     log_ratio = (2.0 * z - 1.0) / (2.0 * sigma * sigma)
     # log(1 + y), and y where it can be had.
     grown = np.logaddexp(math.log1p(-sample_rate), math.log(sample_rate) + log_ratio)
-    y = sample_rate * np.expm1(np.minimum(log_ratio, 700.0))
+    y = np.where(
+        log_ratio < 700.0,
+        sample_rate * np.expm1(np.minimum(log_ratio, 700.0)),
+        np.exp(np.minimum(math.log(sample_rate) + log_ratio, 700.0)),
+    )
     power = order * grown
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         linear = np.where(grown < 30.0, np.log1p(order * y), math.log(order) + grown)

@@ -65,7 +65,8 @@ def epsilon_of(events: Iterable[PrivacyEvent], delta: float, *, accountant: str 
         the Renyi bound for all. "pld" composes privacy loss distributions numerically, the
         tightest for sampled events (package dp-accounting, extra ``privacy``; top-k answers are
         counted there as pure ones, which is loose). "opacus_rdp" and "opacus_prv" are those of
-        Opacus (extra ``opacus``), for Gaussian and sampled events.
+        Opacus (extra ``opacus``), for Gaussian and sampled events. These three give inf where the
+        Renyi bound, at a delta of 1e-9, is above 700: too much for their doubles and memory.
 
     Returns
     -------
@@ -99,8 +100,11 @@ def epsilon_of(events: Iterable[PrivacyEvent], delta: float, *, accountant: str 
     >>> round(epsilon_of([GaussianEvent(20.0, count=20)], delta=1e-5), 4)
     0.8197
     """
-    found = check_events(events)
-    delta = check_delta(delta)
+    epsilon = _epsilon_of(check_events(events), check_delta(delta), accountant)
+    return math.inf if math.isnan(epsilon) else epsilon
+
+
+def _epsilon_of(found: Sequence[PrivacyEvent], delta: float, accountant: str) -> float:
     check_accountant(accountant)
     lost = _lost_delta(found)
     if not found:
@@ -176,7 +180,7 @@ def delta_of(events: Iterable[PrivacyEvent], epsilon: float, *, accountant: str 
         pure = _pure_sum(rest)
         if accountant == "auto" and pure is not None and pure <= epsilon:
             delta = min(delta, _gdp.delta_of_mu(mu, epsilon - pure))
-    return min(1.0, delta + lost)
+    return 1.0 if math.isnan(delta) else min(1.0, delta + lost)
 
 
 def epsilon_from_mu(mu: float, delta: float) -> float:
@@ -320,7 +324,7 @@ def calibrate_noise(
             )
     while low == high or excess(low) <= 0.0:
         low, high = low / 2.0, low
-        if low < 1e-15:
+        if low < 1e-300:
             raise ValueError("the releases cost the same whatever the noise; none is smallest.")
     # Halving: sampled accountants may have small steps, which would mislead a secant.
     while high - low > 1e-10 * high:
@@ -357,17 +361,22 @@ def _is_number(value: Any) -> bool:
 
 def _gaussian_part(events: Sequence[PrivacyEvent]) -> tuple[float, list[PrivacyEvent]]:
     """Return the mu of the Gaussian events on all users, and the other events."""
-    squares: list[float] = []
+    mus: list[tuple[int, float]] = []
     rest: list[PrivacyEvent] = []
     for event in events:
         if isinstance(event, GaussianEvent | SetUnionEvent) or (
             isinstance(event, PoissonSampledGaussianEvent) and event.sample_rate == 1.0
         ):
-            one = 1.0 / event.noise_multiplier
-            squares.append(event.count * (one * one))
+            mus.append((event.count, 1.0 / event.noise_multiplier))
         else:
             rest.append(event)
-    return math.sqrt(math.fsum(squares)), rest
+    top = max((mu for _, mu in mus), default=0.0)
+    if top in (0.0, math.inf):
+        return top, rest
+    # In units of a power of 2, so that no square is lost or infinite.
+    power = math.frexp(top)[1] - 1
+    squares = math.fsum(count * math.ldexp(mu, -power) ** 2 for count, mu in mus)
+    return math.sqrt(squares) * 2.0**power, rest
 
 
 def _lost_delta(events: Sequence[PrivacyEvent]) -> float:

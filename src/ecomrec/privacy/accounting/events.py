@@ -11,18 +11,28 @@ from typing import Any, TypeAlias
 def _set(event: Any, name: str, low: float, high: float, words: str) -> None:
     """Keep a field as a Python number strictly between `low` and `high`, or refuse it."""
     value = getattr(event, name)
-    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    if not real or not low < value < high:
+    number = as_float(value)
+    if not low < number < high:
         raise ValueError(f"{type(event).__name__}: {name} must be {words}; got {value!r}.")
-    object.__setattr__(event, name, float(value))
+    object.__setattr__(event, name, number)
+
+
+def as_float(value: Any) -> float:
+    """A real number as a float, infinite beyond their range; NaN for anything else."""
+    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    try:
+        return float(value) if real else math.nan
+    except OverflowError:
+        return math.inf if value > 0 else -math.inf
 
 
 def _set_integer(event: Any, name: str) -> None:
     value = getattr(event, name)
     integral = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    if not integral or value < 1:
+    if not integral or not 1 <= value < 2**63:
         raise ValueError(
-            f"{type(event).__name__}: {name} must be a positive integer; got {value!r}."
+            f"{type(event).__name__}: {name} must be a positive integer below 2**63; "
+            f"got {value!r}."
         )
     object.__setattr__(event, name, int(value))
 
@@ -222,7 +232,8 @@ class GumbelTopKEvent:
         -------
         float
         """
-        return self.k / (8.0 * self.scale**2)
+        square = self.scale * self.scale
+        return self.k / (8.0 * square) if square > 0.0 else math.inf
 
 
 @dataclass(frozen=True)

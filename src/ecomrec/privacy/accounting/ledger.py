@@ -33,15 +33,17 @@ class PrivacyLedger:
     """The privacy budget of one set of users, and all that was charged to it.
 
     Models that are given the ledger charge it before they draw noise: a fit that crashes has been
-    charged, a fit that would exceed the budget touches no data. Clones of a model, copies of it,
-    and what is loaded from a file or sent to another process all share the one ledger.
+    charged, a fit that would exceed the budget touches no data. Clones of a model and copies of it
+    share the one ledger; so does what is loaded from a file or sent to another process, if the
+    ledger has a path.
 
     Parameters
     ----------
     path : str, os.PathLike or None
         The file of the ledger. It is made, readable by its owner only, if it does not exist and
         a budget is given. None keeps the ledger in the memory of this process: it cannot be
-        pickled, and a forked child cannot charge it.
+        pickled, a forked child cannot charge it, and a model that is saved loses it, with a
+        warning: fits of what is loaded are not counted.
     epsilon : float or None
         The budget: epsilon of all charges together. None for an existing ledger: what it says.
     delta : float or None

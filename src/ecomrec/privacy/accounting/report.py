@@ -9,8 +9,10 @@ from html import escape
 from typing import Any
 
 from ecomrec._version import __version__
+from ecomrec.privacy.accounting.composition import check_delta, check_epsilon
 from ecomrec.privacy.accounting.events import (
     PrivacyEvent,
+    as_float,
     check_events,
     event_from_json,
     event_to_json,
@@ -55,6 +57,14 @@ class PrivacyReport:
     library_version : str
         Of ecomrec, at the fit.
 
+    Raises
+    ------
+    ValueError
+        If a field cannot be what it says: a flag that is not True or False, an epsilon or mu below
+        0, a delta of 1 or more, NaN, or something else where text belongs.
+    TypeError
+        If an event is not known.
+
     Examples
     --------
     >>> from ecomrec.privacy import GaussianEvent, PrivacyReport
@@ -82,8 +92,31 @@ class PrivacyReport:
     library_version: str = __version__
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "events", check_events(self.events))
-        object.__setattr__(self, "not_covered", tuple(self.not_covered))
+        kept: dict[str, Any] = {
+            "events": check_events(self.events),
+            "epsilon": check_epsilon(self.epsilon),
+            "delta": check_delta(self.delta),
+            "mu": None if self.mu is None else as_float(self.mu),
+        }
+        if kept["mu"] is not None and not kept["mu"] >= 0:
+            raise ValueError(
+                f"mu must be a number that is not negative, or None; got {self.mu!r}."
+            )
+        for name in ("private", "secure_noise"):
+            if not isinstance(getattr(self, name), bool):
+                raise ValueError(f"{name} must be True or False; got {getattr(self, name)!r}.")
+        for name in ("accountant", "noise", "unit", "adjacency", "library_version"):
+            if not isinstance(getattr(self, name), str):
+                raise ValueError(f"{name} must be text; got {getattr(self, name)!r}.")
+        if self.advice is not None and not isinstance(self.advice, str):
+            raise ValueError(f"advice must be text or None; got {self.advice!r}.")
+        if not isinstance(self.not_covered, (list, tuple)) or not all(
+            isinstance(text, str) for text in self.not_covered
+        ):
+            raise ValueError(f"not_covered must be a tuple of texts; got {self.not_covered!r}.")
+        kept["not_covered"] = tuple(self.not_covered)
+        for name, value in kept.items():
+            object.__setattr__(self, name, value)
 
     def to_json(self) -> str:
         """Return the report as JSON text; an infinite epsilon is the string ``"inf"``.
@@ -116,12 +149,17 @@ class PrivacyReport:
         Raises
         ------
         ValueError
-            If it is no JSON, or does not have just the fields of a report.
+            If it is no JSON, does not have just the fields of a report, or one of them cannot be.
         """
-        values: Any = json.loads(text)
+        try:
+            values: Any = json.loads(text)
+        except RecursionError:
+            values = None
         expected = [field.name for field in fields(cls)]
         if not isinstance(values, dict) or sorted(values) != sorted(expected):
             raise ValueError(f"a privacy report has the fields {expected}; got {text[:200]!r}.")
+        if not isinstance(values["events"], list):
+            raise ValueError(f"events must be a list; got {text[:200]!r}.")
         values["events"] = tuple(event_from_json(event) for event in values["events"])
         for name in ("epsilon", "mu"):
             if values[name] == "inf":

@@ -39,9 +39,15 @@ class Run:
 
     calls: tuple[Call, ...]
     said: tuple[str, ...]
-    error: str | None
+    failure: Exception | None
     model: Any
     diverged: str | None = None
+
+    @property
+    def error(self) -> str | None:
+        """The failure in words."""
+        failure = self.failure
+        return None if failure is None else f"{type(failure).__name__}: {failure}"
 
 
 class Diverged(BaseException):
@@ -96,16 +102,16 @@ def watch(
 ) -> Run:
     """Fit a copy of an estimator and tell what happened; a failure is part of what happened."""
     model = auditable(estimator)
-    error = diverged = None
+    failure = diverged = None
     with recorded(_as_recorder(recorder)), _listening() as said:
         try:
             model.fit(data, **fit_params)
         except Diverged as stop:
             diverged = str(stop)
-        except Exception as failure:
-            error = f"{type(failure).__name__}: {failure}"
-    fitted = model if error is None and diverged is None else None
-    return Run(tuple(recorder.calls), tuple(said), error, fitted, diverged)
+        except Exception as raised:
+            failure = raised
+    fitted = model if failure is None and diverged is None else None
+    return Run(tuple(recorder.calls), tuple(said), failure, fitted, diverged)
 
 
 def auditable(estimator: Any, noise: Any = None) -> Any:

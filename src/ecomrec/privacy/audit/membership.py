@@ -236,7 +236,7 @@ def auc_bound(report: Any) -> float:
         return float(special.ndtr(report.mu / math.sqrt(2.0)))
     # The area above f(a) = max(0, 1 - delta - e^eps a, e^-eps (1 - delta - a)), in closed form:
     # the two lines cross where both errors are (1 - delta) / (1 + e^eps).
-    rate = (1.0 - report.delta) / (1.0 + math.exp(report.epsilon))
+    rate = (1.0 - report.delta) / (1.0 + math.exp(min(report.epsilon, 700.0)))
     return float(1.0 - rate * (1.0 - report.delta))
 
 

@@ -78,7 +78,7 @@ class ReplayReport:
     problems : tuple of str
         All of the above in sentences; empty if nothing was found.
     ok : bool
-        Nothing was found.
+        Nothing was found, and the fits ended with a model.
 
     Examples
     --------
@@ -127,11 +127,11 @@ class ReplayReport:
 
     @property
     def ok(self) -> bool:
-        """Whether nothing was found."""
-        return not self.problems
+        """Whether nothing was found, and the fits ended with a model."""
+        return not self.problems and self.error is None
 
     def __str__(self) -> str:
-        if self.ok and self.error is not None:
+        if self.error is not None and not self.problems:
             return f"Both fits ended with {self.error}"
         if self.ok:
             return f"{len(self.releases)} releases, each within its bound; nothing else differs."

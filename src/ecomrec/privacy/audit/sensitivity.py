@@ -101,6 +101,11 @@ def sensitivity_report(
     -------
     SensitivityReport
 
+    Raises
+    ------
+    Exception
+        What the fit on all the data raises: nothing could be measured.
+
     Examples
     --------
     >>> from ecomrec.privacy import DPPopularity, sensitivity_report
@@ -110,6 +115,8 @@ def sensitivity_report(
     """
     params = dict(fit_params or {})
     recorded = watch(estimator, data, params, Record())
+    if recorded.failure is not None:
+        raise recorded.failure
     asked = user_ids(data) if users is None else list(id_list(users, "users"))
     found: dict[Any, ReplayReport] = {}
     largest: list[ReleaseCheck] = []

@@ -15,12 +15,14 @@ from ecomrec.data.tables import ITEM, TIME, USER
 from ecomrec.data.timestamps import duration
 from ecomrec.exceptions import DataError
 from ecomrec.privacy.exports._tables import (
+    are_names,
     native_column,
     object_array,
     read_groups,
     read_ids,
     read_table,
     with_columns,
+    without_traces,
 )
 from ecomrec.privacy.exports.generalize import (
     STEPS,
@@ -31,12 +33,6 @@ from ecomrec.privacy.exports.generalize import (
     generalize_timestamps,
     shift_timestamps,
 )
-
-
-def _are_names(value: Any) -> bool:
-    return not isinstance(value, str) and (
-        isinstance(value, Sequence) and all(isinstance(name, str) for name in value)
-    )
 
 
 def _is_dict(value: Any) -> bool:
@@ -95,7 +91,12 @@ class KAnonymizer(TransformerMixin, BaseEstimator):
 
     `fit` learns nothing: the promise is about each table that `transform` gets. Columns that are
     not named stay as they are. Rows keep their order, which may tell what coarse times do not:
-    sort or shuffle them. A missing cell counts as a value of its own.
+    sort or shuffle them. A missing cell counts as a value of its own, and so does whatever else
+    can be told apart in the table: NaN and null, 0.0 and -0.0, times a nanosecond apart.
+
+    What is left says nothing of what was dropped: rows are numbered anew, and the index of a
+    pandas table, its ``attrs``, unused categories (in Polars and Arrow: categories and
+    dictionaries, which become plain values) and the metadata of an Arrow table go.
 
     Cost: a sort of the rows per round; most tables need fewer than ten rounds.
 
@@ -119,13 +120,13 @@ class KAnonymizer(TransformerMixin, BaseEstimator):
       user_id item_id  timestamp
     0     ann     tea 2026-11-21
     1     bob     tea 2026-11-21
-    3    cleo     tea 2026-11-21
+    2    cleo     tea 2026-11-21
     """
 
     _param_rules: ClassVar[Mapping[str, Rule]] = {
         "k": integer(1),
         "min_events": integer(1),
-        "quasi_identifiers": Rule("a list of column names", _are_names, ("age", 1, [1])),
+        "quasi_identifiers": Rule("a list of column names", are_names, ("age", 1, [1])),
         "times": choice(*STEPS, none=True),
         "time_shift": duration(),
         "numbers": Rule("None or a dict of column to edges", _is_dict, (1, ["a"])),
@@ -217,7 +218,7 @@ class KAnonymizer(TransformerMixin, BaseEstimator):
             groups.append(read_groups(frame, list(self.quasi_identifiers)))
         keep = shared_rows(users, groups, self.k, self.min_events)
         kept = frame if keep.all() else frame[np.flatnonzero(keep)]
-        return kept.to_native()
+        return without_traces(kept)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -20,6 +20,7 @@ STEPS = ("hour", "day", "week", "month", "quarter", "year")
 _HOUR = 3_600 * 10**9
 _DAY = 24 * _HOUR
 _LIMIT = 2**63 - 1
+_FIRST = int(np.datetime64("1678-01-01", "ns").astype(np.int64))
 
 
 def generalize_timestamps(times: Any, to: Step = "day") -> NDArray[np.datetime64]:
@@ -37,6 +38,11 @@ def generalize_timestamps(times: Any, to: Step = "day") -> NDArray[np.datetime64
     ndarray of shape (n,), datetime64[ns]
         In UTC. Convert to local time first where the local day matters. A missing time is NaT.
 
+    Raises
+    ------
+    DataError
+        A time lies before the year 1678.
+
     Notes
     -----
     Doing it twice changes nothing. The order of the rows may still tell what the times no longer
@@ -53,6 +59,11 @@ def generalize_timestamps(times: Any, to: Step = "day") -> NDArray[np.datetime64
     nanos = to_nanoseconds(times)
     gone = nanos == NAT
     present = np.where(gone, 0, nanos)
+    if np.any(present < _FIRST):
+        raise DataError(
+            f"{int(np.sum(present < _FIRST))} times lie before the year 1678: what begins before "
+            "it cannot be told. Drop or mend them."
+        )
     if to == "hour":
         floor = present // _HOUR * _HOUR
     elif to == "day":

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import re
-import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, Self
 
@@ -13,9 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator, TransformerMixin
 
-from ecomrec.data.ids import id_list
 from ecomrec.exceptions import DataError, UnknownIdError
-from ecomrec.privacy.exports._tables import object_array, read_ids, read_table, with_columns
+from ecomrec.privacy._id_bytes import id_bytes
+from ecomrec.privacy.exports._tables import (
+    listed_ids,
+    object_array,
+    read_ids,
+    read_table,
+    with_columns,
+)
 from ecomrec.privacy.storage.keys import KEY_ID, KeyRing
 
 _TOKEN = re.compile(rf"({KEY_ID}):[a-z2-7]{{26}}")
@@ -169,7 +174,7 @@ class Pseudonymizer(TransformerMixin, BaseEstimator):
         key_id = self.keys.active if key_id is None else key_id
         key = self.keys._secret(key_id)
         start = self.domain.encode("utf-8", "surrogatepass") + b"\0"
-        messages = [start + _message(one) for one in _listed(ids, "ids")]
+        messages = [start + id_bytes(one) for one in listed_ids(ids, "ids")]
         digests = b"".join(_METHODS[self.method](key, messages))
         return object_array(_base32(digests, f"{key_id}:"))
 
@@ -190,7 +195,7 @@ class Pseudonymizer(TransformerMixin, BaseEstimator):
         LookupError
             A token was made with a key that is not in the ring: nobody can tell.
         """
-        raw, given = _listed(ids, "ids"), _texts(tokens)
+        raw, given = listed_ids(ids, "ids"), _texts(tokens)
         if len(raw) != len(given):
             raise DataError(f"{len(raw)} ids and {len(given)} tokens do not go together.")
         found = np.zeros(len(raw), dtype=bool)
@@ -236,7 +241,7 @@ class Pseudonymizer(TransformerMixin, BaseEstimator):
             if wrong:
                 raise DataError(f"{wrong} of {len(told)} tokens do not belong to their ids.")
         else:
-            every = _listed(ids, "ids")
+            every = listed_ids(ids, "ids")
             for key_id in _by_key(distinct):
                 own = self.tokens(every, key_id=key_id)
                 known |= dict(zip(own.tolist(), every, strict=True))
@@ -302,24 +307,6 @@ _METHODS: dict[str, Callable[[bytes, Iterable[bytes]], list[bytes]]] = {
 }
 
 
-def _message(one: Any) -> bytes:
-    """Write an id so that no other id is written the same: its type, then what it is."""
-    if isinstance(one, (int, np.integer)) and not isinstance(one, bool):
-        return b"i%d" % int(one)
-    if isinstance(one, str):
-        return b"s" + one.encode("utf-8", "surrogatepass")
-    if isinstance(one, bytes):
-        return b"b" + one
-    if isinstance(one, uuid.UUID):
-        return b"u" + one.bytes
-    if isinstance(one, tuple):
-        parts = [_message(part) for part in one]
-        return b"t" + b"".join(len(part).to_bytes(8, "big") + part for part in parts)
-    raise DataError(
-        f"ids are str, int, bytes, UUID, or tuples of these; got a {type(one).__name__}."
-    )
-
-
 def _base32(digests: bytes, start: str) -> list[str]:
     """Write 16 bytes after 16 bytes as texts of 26 lower-case letters and digits."""
     n = len(digests) // _TOKEN_BYTES
@@ -330,16 +317,8 @@ def _base32(digests: bytes, start: str) -> list[str]:
     return [start + text[at : at + 26] for at in range(0, 26 * n, 26)]
 
 
-def _listed(ids: Any, name: str) -> list[Any]:
-    """Read a list of ids; an error does not show them."""
-    if isinstance(ids, (str, bytes, int, np.integer, uuid.UUID, tuple)):
-        raise DataError(f"{name} must be a list; got a single {type(ids).__name__}.")
-    listed = id_list(ids, name)
-    return listed.tolist() if isinstance(listed, np.ndarray) else list(listed)
-
-
 def _texts(tokens: Any) -> list[str]:
-    found = _listed(tokens, "tokens")
+    found = listed_ids(tokens, "tokens")
     strange = sum(not isinstance(t, str) or not _TOKEN.fullmatch(t) for t in found)
     if strange:
         raise DataError(f"{strange} of {len(found)} tokens are no tokens of a Pseudonymizer.")

@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
-from ecomrec.privacy.exports.pseudonyms import _message
+from ecomrec.privacy._id_bytes import id_bytes
+from ecomrec.privacy.exports._tables import listed_ids
 
 
 def redact(value: Any, ids: Iterable[Any] | None = None) -> str:
@@ -19,7 +20,7 @@ def redact(value: Any, ids: Iterable[Any] | None = None) -> str:
     ----------
     value : id, or str
         An id of any type; with `ids` a text, such as the message of an error.
-    ids : iterable of ids, optional
+    ids : list of ids, optional
         What to take out of the text: wherever one stands as a word or between quotes.
 
     Returns
@@ -27,6 +28,11 @@ def redact(value: Any, ids: Iterable[Any] | None = None) -> str:
     str
         Labels are ``id-`` and 8 hexadecimal digits. Within a process one id has one label, so
         that lines of a log can be put together; in the next process it has another.
+
+    Raises
+    ------
+    DataError
+        `ids` is a single id and not a list; the message does not show it.
 
     Notes
     -----
@@ -49,7 +55,7 @@ def redact(value: Any, ids: Iterable[Any] | None = None) -> str:
     if not isinstance(value, str):
         raise TypeError(f"with ids, value must be a text; got {type(value).__name__}.")
     labels: dict[str, str] = {}
-    for one in ids:
+    for one in listed_ids(ids, "ids"):
         for form in {str(one), repr(one)} - {""}:
             labels.setdefault(form, _label(one))
     if not labels:
@@ -61,7 +67,7 @@ def redact(value: Any, ids: Iterable[Any] | None = None) -> str:
 
 
 def _label(one: Any) -> str:
-    return f"id-{hmac.digest(_key(), _message(one), 'sha256')[:4].hex()}"
+    return f"id-{hmac.digest(_key(), id_bytes(one), 'sha256')[:4].hex()}"
 
 
 @cache

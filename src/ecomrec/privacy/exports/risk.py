@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from ecomrec._rng import make_rng
 from ecomrec.data.tables import ITEM, TIME, USER
 from ecomrec.privacy.exports._tables import (
+    are_names,
+    fits_numpy,
     missing,
-    native_column,
+    object_array,
     read_cells,
     read_groups,
     read_ids,
@@ -25,6 +27,7 @@ from ecomrec.privacy.exports._tables import (
 # Of dense blocks of classes x values: about 32 MB.
 _CELLS = 1 << 22
 _Z = 1.96
+_PARTS = ("l", "entropy_l", "t")
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,7 +90,7 @@ def risk_report(
         Columns that others may know of a person. Users with the same cells in all of them are a
         class.
     sensitive : sequence of str, default=()
-        Columns that a class should not give away, such as a diagnosis.
+        Columns that a class should not give away, such as a diagnosis; with `quasi_identifiers`.
     points : sequence of sequences of str, optional
         Kinds of what somebody may know of one event of a person, as columns. By default the item,
         and the item with its time if there is a column ``timestamp``.
@@ -108,6 +111,9 @@ def risk_report(
     ------
     DataError
         Columns or ids are missing.
+    ValueError
+        A parameter is out of its range; `sensitive` is there without `quasi_identifiers`; or one
+        of these has the name of a column of ``classes``.
 
     Notes
     -----
@@ -116,10 +122,11 @@ def risk_report(
     - *k* is the number of users of the smallest class [1]_.
     - *l* of a class is the number of different sensitive values in it, and *entropy l* is exp(H)
       of their shares p, :math:`H = -\sum p \log p`: reported is the smallest class [2]_.
-    - *t* of a class is the distance of these shares from those of the whole table; reported is
-      the largest. For words it is half the sum of the absolute differences, for numbers the mean
-      absolute difference of the cumulated shares over the ordered values [3]_. Cells without a
-      value are left out of l and t.
+    - *t* of a class is the distance of these shares from those of the whole table, where a user
+      counts once for each value, whatever the number of their classes; reported is the largest.
+      For words it is half the sum of the absolute differences, for numbers the mean absolute
+      difference of the cumulated shares over the ordered values [3]_. Cells without a value are
+      left out of l and t.
     - *Unicity* [4]_ is the chance that `known` points, drawn from those of a random user who has
       so many, fit nobody else in the table; with Wilson's interval.
 
@@ -157,9 +164,17 @@ def risk_report(
     1     BE        2       2        2.0               2.00      0.100
     """
     k, n_samples = _count(k, "k"), _count(n_samples, "n_samples")
+    if not isinstance(known, Sequence) or isinstance(known, str):
+        raise ValueError(f"known must be a list of positive integers; got {known!r}.")
     sizes = [_count(size, "known") for size in known]
     rng = make_rng(random_state)
+    _check_columns(quasi_identifiers, sensitive)
     columns = [USER, *quasi_identifiers, *sensitive]
+    if points is not None and not (isinstance(points, Sequence) and all(map(are_names, points))):
+        raise ValueError(
+            "points must be a list of lists of column names, such as [['item_id']]; "
+            f"got {points!r}."
+        )
     kinds = [list(kind) for kind in points] if points is not None else None
     frame = read_table(table, [*columns, *(name for kind in kinds or [] for name in kind)])
     if kinds is None:
@@ -184,6 +199,23 @@ def risk_report(
         backend=frame.implementation,
     ).to_native()
     return RiskReport(summary, classes, len(ids), len(frame))
+
+
+def _check_columns(quasi_identifiers: Any, sensitive: Any) -> None:
+    for name, value in {"quasi_identifiers": quasi_identifiers, "sensitive": sensitive}.items():
+        if not are_names(value):
+            raise ValueError(f"{name} must be a list of column names; got {value!r}.")
+    if len(sensitive) and not len(quasi_identifiers):
+        raise ValueError(
+            "sensitive columns are measured in the classes of quasi_identifiers, and there are "
+            "none. Name the columns that others may know of a person."
+        )
+    made = ["n_users", "n_rows", *(f"{part}_{name}" for name in sensitive for part in _PARTS)]
+    taken = sorted(set(made) & set(quasi_identifiers))
+    if taken:
+        raise ValueError(
+            f"the table of classes has columns {taken} of its own. Rename those of the table."
+        )
 
 
 def _class_risks(
@@ -233,12 +265,14 @@ def _sensitive(frame: nw.DataFrame[Any], column: str) -> tuple[NDArray[np.int64]
     """Read a column as codes, -1 where missing; numbers by their order."""
     gaps = missing(frame[column])
     if frame[column].dtype.is_numeric():
-        values = np.asarray(native_column(frame, column), dtype=np.float64)
-        codes = np.full(len(values), -1, dtype=np.int64)
-        distinct, codes[~gaps] = np.unique(values[~gaps], return_inverse=True)
+        there = frame[column][np.flatnonzero(~gaps)]
+        # Without gaps, which would make floats of integers beyond 2**53.
+        values = there.to_numpy() if fits_numpy(there) else object_array(there.to_list())
+        codes = np.full(len(gaps), -1, dtype=np.int64)
+        distinct, codes[~gaps] = np.unique(values, return_inverse=True)
         return codes, len(distinct), True
-    codes, words = read_cells(frame, column)
-    return codes, len(words), False
+    codes, n_distinct = read_cells(frame, column)
+    return np.where(gaps, -1, codes), n_distinct, False
 
 
 def _diversity(
@@ -250,15 +284,16 @@ def _diversity(
     ordered: bool,
 ) -> dict[str, NDArray[np.float64]]:
     """Give l, entropy l and t of each class; NaN where it has no value."""
-    found = {name: np.full(n_classes, np.nan) for name in ("l", "entropy_l", "t")}
+    found = {name: np.full(n_classes, np.nan) for name in _PARTS}
     there = values >= 0
     if not there.any():
         return found
-    # Each user counts once for each value and class.
+    # Each user counts once for each value, in a class and in the whole table.
     n_users = int(users.max()) + 1
+    everybody = np.unique(values[there] * n_users + users[there]) // n_users
+    overall = np.bincount(everybody, minlength=n_values) / len(everybody)
     triples = np.unique((classes[there] * n_values + values[there]) * n_users + users[there])
     cells, counts = np.unique(triples // n_users, return_counts=True)
-    overall = np.bincount(cells % n_values, counts, n_values) / counts.sum()
     size = max(1, _CELLS // n_values)
     for start in range(0, n_classes, size):
         stop = min(start + size, n_classes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import numbers
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -12,9 +13,10 @@ import numpy as np
 
 from ecomrec._lazy import computed_once
 from ecomrec.data.ids import IdMap, check_ids, id_list
-from ecomrec.exceptions import UnknownIdError
+from ecomrec.exceptions import DataError, UnknownIdError
 from ecomrec.privacy.noise import _exact
 from ecomrec.privacy.noise._values import check_positive
+from ecomrec.privacy.noise.samplers import NoiseSource, SystemNoise
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,10 +33,24 @@ class Protocol:
     epsilon: float
 
     def __post_init__(self) -> None:
+        name = type(self).__name__
         check_positive(self, "epsilon")
+        # Fractions take no numbers of NumPy.
+        object.__setattr__(self, "epsilon", float(self.epsilon))
+        if isinstance(self.domain, (set, frozenset)):
+            raise DataError(
+                f"{name}: domain must be a list, as all devices need its values in one order, and "
+                f"a {type(self.domain).__name__} has none. Write sorted(domain)."
+            )
         object.__setattr__(self, "domain", tuple(id_list(self.domain, "domain")))
         if len(self._values) < 2:
-            raise ValueError(f"{type(self).__name__}: domain must have at least two values.")
+            raise ValueError(f"{name}: domain must have at least two values.")
+        p, q = self.rates()
+        if p <= q:
+            raise ValueError(
+                f"{name}: epsilon is too small for words of 64 bits; got {self.epsilon!r}. With "
+                f"{len(self.domain)} values take {8 * len(self.domain) / WORD:.1g} or more."
+            )
 
     @computed_once
     def _values(self) -> IdMap:
@@ -71,7 +87,17 @@ class Protocol:
         Returns
         -------
         float
+
+        Raises
+        ------
+        ValueError
+            If `n_reports` is negative, or `count` is not between 0 and it.
         """
+        if not 0 <= count <= n_reports < math.inf:
+            raise ValueError(
+                "n_reports must be at least 0, and count from 0 to n_reports; got "
+                f"{n_reports!r} and {count!r}."
+            )
         return float(self._errors(n_reports, np.array([count], dtype=np.float64))[0])
 
     def estimate(self, reports: Any, *, max_events: int = 1) -> pd.DataFrame:
@@ -86,7 +112,7 @@ class Protocol:
         reports : array-like
             As `privatize` returns them, of any number of users, one of each.
         max_events : int
-            The m of `one_event`: counts are of events then.
+            The m of `one_event`: counts are of events then, and so are their errors.
 
         Returns
         -------
@@ -98,15 +124,29 @@ class Protocol:
         ------
         ValueError
             If the reports are not such as this protocol makes.
+
+        Notes
+        -----
+        With one event of each user the standard error is that of `standard_deviation` at the
+        estimated count. With more, the draw of `one_event` adds to it:
+
+        .. math:: m \frac{\sqrt{C_v (1 - C_v / n)}}{p - q}
+
+        which is right where all users have the value equally often, and too large where they
+        differ.
         """
         import pandas as pd
 
-        if not is_positive_integer(max_events):
-            raise ValueError(f"max_events must be a positive integer; got {max_events!r}.")
+        check_max_events(max_events)
         support, n = self._support(reports)
         p, q = self.rates()
         counts = (support - n * float(q)) / float(p - q)
-        errors = self._errors(n, np.clip(counts, 0, n))
+        likely = np.clip(counts, 0, n)
+        if max_events == 1:
+            errors = self._errors(n, likely)
+        else:
+            supported = n * float(q) + likely * float(p - q)
+            errors = np.sqrt(supported * (1 - supported / max(n, 1))) / float(p - q)
         return pd.DataFrame(
             {
                 "value": list(self.domain),
@@ -116,8 +156,10 @@ class Protocol:
         )
 
     def _errors(self, n: int, counts: np.ndarray) -> np.ndarray:
-        p, q = (float(rate) for rate in self.rates())
-        errors: np.ndarray = np.sqrt(counts * p * (1 - p) + (n - counts) * q * (1 - q)) / (p - q)
+        # Exactly: the difference may be far smaller than what a float rounds off p and q.
+        p, q = self.rates()
+        variances = counts * float(p * (1 - p)) + (n - counts) * float(q * (1 - q))
+        errors: np.ndarray = np.sqrt(variances) / float(p - q)
         return errors
 
     def _support(self, reports: Any) -> tuple[np.ndarray, int]:
@@ -156,5 +198,20 @@ def bit_sums(reports: Any, k: int) -> tuple[np.ndarray, int]:
     return bits.sum(axis=0, dtype=np.int64), len(bits)
 
 
-def is_positive_integer(value: Any) -> bool:
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) >= 1
+def check_max_events(value: Any) -> None:
+    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if not whole or not 1 <= int(value) < 2**63:
+        raise ValueError(f"max_events must be a positive integer below 2**63; got {value!r}.")
+
+
+def noise_source(source: Any) -> NoiseSource:
+    """Give the source itself, or the system's in place of None."""
+    if source is None:
+        return SystemNoise()
+    if isinstance(source, type) or not callable(getattr(source, "words", None)):
+        raise TypeError(
+            "source must be None (the operating system) or, for tests, SeededNoise(seed); "
+            f"got {source!r}."
+        )
+    found: NoiseSource = source
+    return found

@@ -16,12 +16,13 @@ from ecomrec.privacy.local._protocol import (
     below,
     bit_sums,
     blocks,
-    is_positive_integer,
+    check_max_events,
     lie_limit,
+    noise_source,
 )
 from ecomrec.privacy.local.rappor import RAPPOR
 from ecomrec.privacy.noise import _exact
-from ecomrec.privacy.noise.samplers import NoiseSource, SystemNoise
+from ecomrec.privacy.noise.samplers import NoiseSource
 
 __all__ = [
     "RAPPOR",
@@ -53,7 +54,8 @@ class GeneralizedRandomizedResponse(Protocol):
     Raises
     ------
     ValueError
-        If `epsilon` is not positive and finite, or the domain is too short or repeats itself.
+        If `epsilon` is not positive and finite or too small for words of 64 bits, or the domain
+        is too short, repeats itself or is a set.
 
     Notes
     -----
@@ -110,9 +112,11 @@ class GeneralizedRandomizedResponse(Protocol):
         ------
         UnknownIdError
             If a value is not in the domain.
+        TypeError
+            If `source` is none.
         """
         rows = self._rows(values)
-        said = _respond(rows, len(self.domain), self._limit, source or SystemNoise())
+        said = _respond(rows, len(self.domain), self._limit, noise_source(source))
         return [self.domain[row] for row in said]
 
     def _support(self, reports: Any) -> tuple[np.ndarray, int]:
@@ -136,7 +140,8 @@ class OptimizedUnaryEncoding(Protocol):
     Raises
     ------
     ValueError
-        If `epsilon` is not positive and finite, or the domain is too short or repeats itself.
+        If `epsilon` is not positive and finite or too small for words of 64 bits, or the domain
+        is too short, repeats itself or is a set.
 
     Notes
     -----
@@ -190,8 +195,10 @@ class OptimizedUnaryEncoding(Protocol):
         ------
         UnknownIdError
             If a value is not in the domain.
+        TypeError
+            If `source` is none.
         """
-        rows, source = self._rows(values), source or SystemNoise()
+        rows, source = self._rows(values), noise_source(source)
         bits = np.empty((len(rows), len(self.domain)), dtype=bool)
         for part in blocks(bits):
             words = source.words(bits[part].size).reshape(bits[part].shape)
@@ -221,7 +228,8 @@ class OptimizedLocalHashing(Protocol):
     Raises
     ------
     ValueError
-        If `epsilon` is not positive and finite, or the domain is too short or repeats itself.
+        If `epsilon` is not positive and finite or too small for words of 64 bits, or the domain
+        is too short, repeats itself or is a set.
 
     Notes
     -----
@@ -289,8 +297,10 @@ class OptimizedLocalHashing(Protocol):
         ------
         UnknownIdError
             If a value is not in the domain.
+        TypeError
+            If `source` is none.
         """
-        rows, source = self._rows(values), source or SystemNoise()
+        rows, source = self._rows(values), noise_source(source)
         first, second = (_exact.fair_remainders(len(rows), _PRIME, source) for _ in range(2))
         buckets = _buckets(first, second, rows, self.n_buckets)
         said = _respond(buckets, self.n_buckets, self._limit, source)
@@ -347,7 +357,9 @@ def one_event(
     Raises
     ------
     ValueError
-        If `max_events` is not a positive integer.
+        If `max_events` is not a positive integer below 2**63.
+    TypeError
+        If a history is a text or a number and not a list.
 
     Examples
     --------
@@ -355,13 +367,18 @@ def one_event(
     >>> one_event([["shoes", "shoes"], ["hats", "hats"]], max_events=2, empty="none")
     ['shoes', 'hats']
     """
-    if not is_positive_integer(max_events):
-        raise ValueError(f"max_events must be a positive integer; got {max_events!r}.")
-    source = source or SystemNoise()
+    check_max_events(max_events)
+    source = noise_source(source)
     drawn = []
     for history in histories:
-        place = int(_exact.fair_remainders(1, max(max_events, len(history)), source)[0])
-        drawn.append(history[place] if place < len(history) else empty)
+        if isinstance(history, (str, bytes)) or not isinstance(history, Iterable):
+            raise TypeError(
+                "histories must be lists of events, one for each user; got a "
+                f"{type(history).__name__} among them."
+            )
+        events = list(history)
+        place = int(_exact.fair_remainders(1, max(int(max_events), len(events)), source)[0])
+        drawn.append(events[place] if place < len(events) else empty)
     return drawn
 
 

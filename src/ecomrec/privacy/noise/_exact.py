@@ -127,7 +127,7 @@ def laplace_grid(scale: float) -> tuple[int, int]:
 
 
 def coins(exponents: np.ndarray, scale: float, source: NoiseSource) -> np.ndarray:
-    """Whether each coin of probability ``exp(-exponent / scale)`` falls; exponents int64 >= 0."""
+    """Whether each coin of probability ``exp(-exponent / scale)`` falls; exponents >= 0."""
     words = source.words(len(exponents))
     limits = np.exp(-exponents.astype(np.float64) / scale) * 2.0**64
     off = words.astype(np.float64) - limits

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-import numbers
 from typing import Any
 
 import numpy as np
+
+from ecomrec.privacy.accounting.events import as_float
 
 
 def integers(values: Any) -> np.ndarray:
@@ -31,8 +32,7 @@ def options(values: Any, at_least: int) -> np.ndarray:
 def check_positive(owner: Any, *names: str) -> None:
     for name in names:
         value = getattr(owner, name)
-        real = isinstance(value, numbers.Real) and not isinstance(value, bool)
-        if not real or not 0 < value < math.inf:
+        if not 0.0 < as_float(value) < math.inf:
             raise ValueError(
                 f"{type(owner).__name__}: {name} must be a positive finite number; got {value!r}."
             )

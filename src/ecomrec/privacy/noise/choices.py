@@ -178,7 +178,7 @@ class ReportNoisyMax(_Choice):
     mechanism: ClassVar[str] = "permute_and_flip"
 
     def _choose(self, exact: np.ndarray, source: NoiseSource) -> int:
-        kept = np.flatnonzero(_exact.coins(exact.max() - exact, self.scale, source))
+        kept = np.flatnonzero(_exact.coins(_below_best(exact), self.scale, source))
         return int(kept[_exact.fair_remainders(1, len(kept), source)[0]])
 
 
@@ -268,7 +268,12 @@ class GumbelTopK:
 
 def _gumbel_order(exact: np.ndarray, scale: float, source: NoiseSource) -> np.ndarray:
     """Places by falling value with Gumbel noise; exact differences leave little to rounding."""
-    below = (exact - exact.max()).astype(np.float64)
-    noisy = below + gumbel(len(exact), scale, source)
+    noisy = gumbel(len(exact), scale, source) - _below_best(exact).astype(np.float64)
     order: np.ndarray = np.argsort(-noisy, kind="stable")
     return order
+
+
+def _below_best(exact: np.ndarray) -> np.ndarray:
+    """How much less than the largest each integer is: exact, as uint64 holds every difference."""
+    below: np.ndarray = exact.max().astype(np.uint64) - exact.astype(np.uint64)
+    return below

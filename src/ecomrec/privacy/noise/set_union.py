@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from ecomrec._lazy import computed_once
-from ecomrec.data.ids import encode_ids
+from ecomrec.data.ids import encode_usable_ids
+from ecomrec.exceptions import DataError
 from ecomrec.privacy.accounting.composition import mu_from_epsilon
 from ecomrec.privacy.accounting.events import SetUnionEvent
 from ecomrec.privacy.noise._values import check_positive
@@ -23,6 +24,8 @@ from ecomrec.privacy.noise.samplers import NoiseSource, SystemNoise, rounded_gau
 GRID = 1 << 20
 # What rounding and blurring of the noise may add to it: a share of sigma, and of a weight of 1.
 _SLACK = 2.0**-11
+# Numbers of items that a threshold is made for one by one, and the most that there may be.
+_EACH, _MOST_ITEMS = 1 << 16, 1 << 31
 
 
 def union_threshold(noise_multiplier: float, delta: float, max_items: int) -> float:
@@ -48,7 +51,9 @@ def union_threshold(noise_multiplier: float, delta: float, max_items: int) -> fl
     """
     from scipy.special import ndtri
 
-    n = np.arange(1, max_items + 1, dtype=np.float64)
+    # From 2**16 items on, what is needed may first fall and then only rises (t^1.5 times the slope
+    # of the quantile rises): the largest of the rest is at one of its ends.
+    n = np.append(np.arange(1.0, min(max_items, _EACH) + 1), float(max_items))
     above = -np.expm1(np.log1p(-delta) / n)
     needed = 1.0 / np.sqrt(n) - noise_multiplier * ndtri(above)
     return float(needed.max() + _SLACK * (noise_multiplier + 1.0))
@@ -154,9 +159,11 @@ class PartitionSelector:
         if self.delta >= 1:
             raise ValueError(f"PartitionSelector: delta must be below 1; got {self.delta!r}.")
         most = self.max_items_per_user
-        if not isinstance(most, numbers.Integral) or isinstance(most, bool) or most < 1:
+        integral = isinstance(most, numbers.Integral) and not isinstance(most, bool)
+        if not integral or not 1 <= most <= _MOST_ITEMS:
             raise ValueError(
-                f"PartitionSelector: max_items_per_user must be a positive integer; got {most!r}."
+                "PartitionSelector: max_items_per_user must be a positive integer of at most "
+                f"2**31; got {most!r}."
             )
 
     @computed_once
@@ -219,7 +226,13 @@ class PartitionSelector:
             type(self).__name__, ids, weights, self.event, GRID, int(self.max_items_per_user),
             source or SystemNoise(),
         )  # fmt: skip
-        return sorted(kept.tolist())
+        try:
+            return sorted(kept.tolist())
+        except TypeError:
+            raise DataError(
+                "the released ids are of several types and cannot be sorted: "
+                f"{', '.join(sorted({type(one).__name__ for one in kept}))}. Convert them to one."
+            ) from None
 
     def select(self, users: Any, items: Any, source: NoiseSource | None = None) -> list[Any]:
         """Return the ids that enough users have, from pairs of a user and an item.
@@ -227,7 +240,8 @@ class PartitionSelector:
         Parameters
         ----------
         users, items : array-like of ids, of the same length
-            Pairs may repeat; those without a user or an item count nothing.
+            Pairs may repeat; those without a user or an item, or with one that is no id, count
+            nothing.
         source : SystemNoise, SeededNoise or None
             None: the operating system.
 
@@ -238,7 +252,7 @@ class PartitionSelector:
         Raises
         ------
         DataError
-            If a column does not hold ids of one type.
+            If a column holds no ids, or what is released has several types.
         ValueError
             If the lengths differ.
         """
@@ -251,37 +265,45 @@ class PartitionSelector:
         Whose items are too many has them drawn by a secret key and the user's own pairs, so that
         nobody else has a say in it.
         """
-        import pandas as pd
-
-        owners, columns = (pd.Series(ids).reset_index(drop=True) for ids in (users, items))
+        owners, columns = _column(users), _column(items)
         if len(owners) != len(columns):
             raise ValueError(
                 f"users and items must be equally long; got {len(owners)} and {len(columns)}."
             )
-        pairs = pd.DataFrame({"user": owners, "item": columns})
-        pairs = pairs.dropna().drop_duplicates()
-        if not len(pairs):
+        whole = (owners.notna() & columns.notna()).to_numpy()
+        rows, keys, _ = encode_usable_ids(owners[whole], "users")
+        places, ids, _ = encode_usable_ids(columns[whole], "items")
+        usable = (rows >= 0) & (places >= 0)
+        rows, places = np.unique(np.stack((rows[usable], places[usable])), axis=1)
+        if not len(rows):
             return {}
-        rows, _, _ = encode_ids(pairs["user"], "users")
-        places, ids, _ = encode_ids(pairs["item"], "items")
         key = source.words(4).tobytes()
         long = np.flatnonzero(np.bincount(rows)[rows] > self.max_items_per_user)
         lots = np.zeros(len(rows), dtype=np.uint64)
-        own = pairs.iloc[long]
-        lots[long] = [_lot(key, *pair) for pair in zip(own["user"], own["item"], strict=True)]
+        own = zip(keys[rows[long]].tolist(), ids[places[long]].tolist(), strict=True)
+        lots[long] = [_lot(key, *pair) for pair in own]
         order = np.lexsort((lots, rows))
         rows, places = rows[order], places[order]
         turn = np.arange(len(rows)) - np.searchsorted(rows, rows, side="left")
         rows, places = (of[turn < self.max_items_per_user] for of in (rows, places))
         sizes = np.bincount(rows)
         table = np.zeros(sizes.max() + 1)
-        for size in np.unique(sizes):
+        for size in np.unique(sizes[sizes > 0]):
             table[size] = self.weight(int(size))
         # Sums of integers below 2**53: exact in doubles.
         sums = np.bincount(places, table[sizes[rows]], len(ids)).astype(np.int64)
         return {
             key: weight for key, weight in zip(ids.tolist(), sums.tolist(), strict=True) if weight
         }
+
+
+def _column(ids: Any) -> Any:
+    """Ids as they are: pandas would give a list a type that one of them alone can change."""
+    import pandas as pd
+
+    if isinstance(ids, (pd.Series, pd.Index, np.ndarray)):
+        return pd.Series(ids, dtype=ids.dtype).reset_index(drop=True)
+    return pd.Series(list(ids), dtype=object)
 
 
 def _lot(key: bytes, user: Any, item: Any) -> int:

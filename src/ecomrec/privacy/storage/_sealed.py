@@ -25,6 +25,7 @@ _FORMAT_VERSION = 1
 _ALGORITHM = "AES-256-GCM-STREAM"
 _MOST_CHUNK = 1 << 24
 _MOST_HEAD = 1 << 16  # bytes of JSON before and after the wrapped key
+_MOST_CHUNKS = 1 << 32
 _PREFIX = 7
 _TAG = 16
 _MAC = 32
@@ -59,6 +60,17 @@ def new_head() -> Head:
 
 def aead() -> Any:
     return require("cryptography.hazmat.primitives.ciphers.aead", "privacy").AESGCM
+
+
+def check_provider(provider: Any) -> None:
+    """Refuse what cannot wrap keys."""
+    methods = (getattr(provider, name, None) for name in ("wrap", "unwrap"))
+    if isinstance(provider, type) or not all(map(callable, methods)):
+        what = provider.__name__ if isinstance(provider, type) else type(provider).__name__
+        raise TypeError(
+            f"key_provider must have wrap and unwrap, and be no class; got {what}. Use "
+            "Passphrase('...'), KeyFile(path), KeyFromEnvironment('NAME') or KeyRing({...})."
+        )
 
 
 def _canonical(document: dict[str, Any]) -> bytes:
@@ -192,15 +204,26 @@ def decrypted(file: BufferedReader, size: int, head: Head, data_key: bytes) -> n
     rest = size - (n_chunks - 1) * step - _TAG
     if rest < 0 or (rest == 0 and n_chunks > 1):
         raise _changed("its payload is cut off")
-    payload = np.empty((n_chunks - 1) * head.chunk_size + rest, dtype=np.uint8)
-    for number in range(n_chunks):
-        chunk, nonce = file.read(step), head.nonce(number, number == n_chunks - 1)
+    if n_chunks > _MOST_CHUNKS:
+        raise _changed("its payload is longer than any that was written")
+
+    def opened(number: int) -> np.ndarray:
+        nonce = head.nonce(number, number == n_chunks - 1)
         try:
-            plain = cipher.decrypt(nonce, chunk, head.fixed)
+            return np.frombuffer(cipher.decrypt(nonce, file.read(step), head.fixed), np.uint8)
         except (invalid, ValueError):
             raise _changed(f"chunk {number + 1} of {n_chunks} does not verify") from None
+
+    # The last first: it proves the length, and no memory is taken before.
+    start = file.tell()
+    file.seek(start + (n_chunks - 1) * step)
+    last = opened(n_chunks - 1)
+    file.seek(start)
+    payload = np.empty((n_chunks - 1) * head.chunk_size + rest, dtype=np.uint8)
+    payload[len(payload) - len(last) :] = last
+    for number in range(n_chunks - 1):
         begin = number * head.chunk_size
-        payload[begin : begin + len(plain)] = np.frombuffer(plain, dtype=np.uint8)
+        payload[begin : begin + head.chunk_size] = opened(number)
     return payload
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import os
+import string
 from typing import Any, NoReturn, Self
 
 from ecomrec._optional import require
@@ -12,6 +13,7 @@ from ecomrec.exceptions import DecryptionError
 KEY_BYTES = 32
 _MOST_KEY_BYTES = 64  # what BLAKE2b takes
 _FEWEST_VALUES = 8  # of random bytes 32 have so few different values once in 10**30
+_PRINTABLE = frozenset(string.printable.encode())  # 32 random bytes are all such once in 10**13
 _NONCE = 12
 _AEAD = "cryptography.hazmat.primitives.ciphers.aead"
 
@@ -51,6 +53,12 @@ def check_key(key: Any, what: str) -> None:
         raise ValueError(
             f"{what} has only {len(set(key))} different bytes, which no random key has. Make one "
             "with secrets.token_bytes(32)."
+        )
+    if all(byte in _PRINTABLE for byte in key):
+        raise ValueError(
+            f"{what} is text, not random bytes: it has less chance in it than its length says. "
+            "Take Passphrase for something to remember, bytes.fromhex for hexadecimal digits, or "
+            "make a key with KeyFile.create or secrets.token_bytes(32)."
         )
 
 

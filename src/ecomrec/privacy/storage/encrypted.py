@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from os import PathLike
+from pathlib import Path
 from typing import Any
 
 from ecomrec import persistence
@@ -14,6 +16,7 @@ from ecomrec.exceptions import FileFormatError
 from ecomrec.privacy.storage._sealed import (
     CHUNK,
     aead,
+    check_provider,
     chunks,
     decrypted,
     key_block,
@@ -98,6 +101,7 @@ def save_encrypted(
         raise TypeError(
             f"save_encrypted takes an estimator of this library; got {type(model).__name__}."
         )
+    check_provider(key_provider)
     parts = persistence.encoded(*model._packed())
     data_key = os.urandom(KEY_BYTES)
     head = new_head()
@@ -160,6 +164,12 @@ def load_encrypted(
     ecomrec.exceptions.DecryptionError: Cannot read '...': the key 'k1' does not open it: ...
     """
     aead()
+    check_provider(key_provider)
+    if kind is not None and not (isinstance(kind, type) and issubclass(kind, StatefulEstimator)):
+        raise TypeError(
+            f"kind must be a class of recommenders, such as Popularity; got {kind!r}. Leave it "
+            "out for an estimator of this library."
+        )
     with persistence.opened(path) as file:
         size = os.fstat(file.fileno()).st_size
         head = read_head(file)
@@ -171,8 +181,8 @@ def load_encrypted(
         return restored(path, manifest, arrays)
     if manifest.get("class") != kind.__name__:
         raise FileFormatError(
-            f"{path} holds a {manifest.get('class')}, not a {kind.__name__}. Leave out `kind` for "
-            "an estimator of this library."
+            f"{path} holds a {persistence.shortened(manifest.get('class'))}, not a "
+            f"{kind.__name__}. Leave out `kind` for an estimator of this library."
         )
     return kind._unpacked(path, manifest, arrays)
 
@@ -194,6 +204,9 @@ def rewrap(
     ------
     DecryptionError
         The old key does not fit, or the head of the file was changed. The file stays as it is.
+    OSError
+        Another process has replaced the file meanwhile, such as by `save_encrypted`. What it
+        wrote stays as it is.
 
     Notes
     -----
@@ -215,10 +228,26 @@ def rewrap(
     ...     load_encrypted(f"{folder}/shop.enc", ring)
     Popularity()
     """
+    check_provider(old_provider)
+    check_provider(new_provider)
     with persistence.opened(path) as file:
+        before = os.fstat(file.fileno())
+
+        def check(target: Path) -> None:
+            now = target.stat() if target.exists() else None
+            if now is None or _facts(now) != _facts(before):
+                raise OSError(
+                    errno.EBUSY, "Another process has replaced the file; rewrap it anew", str(path)
+                )
+
         head = read_head(file)
         data_key = opened_key(head, read_key_block(file), old_provider)
-        with persistence.replacing(path) as draft, draft.open("wb") as fresh:
+        with persistence.replacing(path, check=check) as draft, draft.open("wb") as fresh:
             fresh.write(head.fixed)
             fresh.write(key_block(head, data_key, new_provider))
             shutil.copyfileobj(file, fresh, CHUNK)
+
+
+def _facts(found: os.stat_result) -> tuple[int, ...]:
+    """What tells one file, and one state of it, from another."""
+    return found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size

@@ -7,12 +7,13 @@ import json
 import os
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from ecomrec.exceptions import DataError, DecryptionError
-from ecomrec.persistence import replacing
+from ecomrec.persistence import parse_json, replacing
 from ecomrec.privacy.storage._wrapping import (
     KEY_BYTES,
     Secret,
@@ -112,15 +113,25 @@ class KeyRing(Secret):
             The file is no key ring; what it holds is not told.
         """
         try:
-            document = json.loads(Path(path).read_text(encoding="ascii"))
-            keys = {key_id: bytes.fromhex(key) for key_id, key in document["keys"].items()}
-            ring = cls(keys, active=document["active"])
-            ring._deleted |= set(document["deleted"])
-            whole = document["ecomrec_key_ring"] == 1
+            document = parse_json(Path(path).read_bytes(), "ring", dict)
+            keys, deleted = document["keys"], document["deleted"]
+            if (
+                document.keys() != {"ecomrec_key_ring", "active", "keys", "deleted"}
+                or document["ecomrec_key_ring"] != 1
+                or not isinstance(deleted, list)
+                or len(set(deleted)) != len(deleted)
+                or not all(_is_id(key_id) for key_id in deleted)
+                or keys.keys() & set(deleted)
+            ):
+                raise ValueError
+            ring = cls(
+                {i: bytes.fromhex(key) for i, key in keys.items()}, active=document["active"]
+            )
         except (ValueError, LookupError, TypeError, AttributeError):
-            whole = False
-        if not whole:
-            raise DataError(f"{path} is no key ring. Name a file that KeyRing.write wrote.")
+            raise DataError(
+                f"{path} is no key ring. Name a file that KeyRing.write wrote."
+            ) from None
+        ring._deleted |= set(deleted)
         return ring
 
     def write(self, path: str | os.PathLike[str]) -> None:
@@ -129,9 +140,18 @@ class KeyRing(Secret):
         It is written under another name, synced and renamed. Keep it apart from what its keys
         protect, and out of the backups of that.
 
+        A file that is there is replaced only by what became of it: each key that it holds must be
+        in this ring, or deleted in it, and what it has deleted must be deleted here too.
+
         Parameters
         ----------
         path : str or path
+
+        Raises
+        ------
+        DataError
+            The file there is no key ring, or holds keys that this one does not know, such as
+            those of another process that rotated meanwhile. It stays as it is.
         """
         document = {
             "ecomrec_key_ring": 1,
@@ -139,7 +159,7 @@ class KeyRing(Secret):
             "keys": {key_id: key.hex() for key_id, key in self._keys.items()},
             "deleted": sorted(self._deleted),
         }
-        with replacing(path, mode=0o600) as draft:
+        with _alone_in(Path(path).parent), replacing(path, 0o600, self._check_follows) as draft:
             draft.write_text(json.dumps(document, indent=1) + "\n", encoding="ascii")
 
     @property
@@ -238,8 +258,22 @@ class KeyRing(Secret):
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.ids}, active={self.active!r})"
 
+    def _check_follows(self, path: Path) -> None:
+        """Refuse to take the place of a file whose keys would be lost, or come back."""
+        if not path.exists():
+            return
+        there = KeyRing.read(path)
+        lost = [i for i, key in there._keys.items() if self._keys.get(i) != key]
+        odd = sorted({*lost} - self._deleted | there._deleted - self._deleted)
+        if odd:
+            raise DataError(
+                f"{path} holds or has deleted keys that this ring does not know as that: {odd}. "
+                "It is not replaced. Read it again, repeat the change on what you read and write "
+                "that; or move the file away, if none of its keys is needed any more."
+            )
+
     def _put(self, key_id: str, key: bytes) -> None:
-        if not isinstance(key_id, str) or not re.fullmatch(KEY_ID, key_id):
+        if not _is_id(key_id):
             raise ValueError(
                 "key ids are 1 to 32 of a-z, 0-9, '_' and '-', and begin with a letter or digit; "
                 f"got {key_id!r}."
@@ -247,7 +281,8 @@ class KeyRing(Secret):
         if key_id in self._keys or key_id in self._deleted:
             raise ValueError(f"there is or was a key {key_id!r}. Give every key an id of its own.")
         check_key(key, f"key {key_id!r}")
-        if any(hmac.compare_digest(key, other) for other in self._keys.values()):
+        padded = _padded(key)
+        if any(hmac.compare_digest(padded, _padded(other)) for other in self._keys.values()):
             raise ValueError(f"key {key_id!r} is in the ring already, under another id.")
         self._keys[key_id] = key
 
@@ -260,3 +295,32 @@ class KeyRing(Secret):
             f"the key {key_id!r} {fate}; the ring has {self.ids}. What was made with it can "
             "neither be read nor linked without it."
         )
+
+
+def _is_id(key_id: Any) -> bool:
+    return isinstance(key_id, str) and re.fullmatch(KEY_ID, key_id) is not None
+
+
+def _padded(key: bytes) -> bytes:
+    """Return a key as HMAC uses it: with NULs at its end, which make no difference."""
+    return key.ljust(64, b"\0")
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Wait until no other process writes a ring in a folder, where the system has such locks."""
+    try:
+        from fcntl import LOCK_EX, LOCK_UN, flock
+
+        number = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    except (ModuleNotFoundError, OSError):
+        yield
+        return
+    try:
+        with suppress(OSError):  # some network file systems
+            flock(number, LOCK_EX)
+        yield
+    finally:
+        with suppress(OSError):  # said aloud: a child forked meanwhile holds the lock as well
+            flock(number, LOCK_UN)
+        os.close(number)

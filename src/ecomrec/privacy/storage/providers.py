@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Protocol, Self
 
 from ecomrec.exceptions import DecryptionError
+from ecomrec.persistence import sync_folder
 from ecomrec.privacy.storage._wrapping import (
     KEY_BYTES,
     Secret,
@@ -135,7 +136,7 @@ class KeyFile(_OneKey):
     ----------
     path : str or path
         Holds 64 hexadecimal digits (as ``openssl rand -hex 32`` writes them; space around them
-        does not matter), or 32 bytes. It is read at each use.
+        does not matter), or 32 bytes that are no text. It is read at each use.
 
     Examples
     --------
@@ -174,6 +175,7 @@ class KeyFile(_OneKey):
             file.write(secrets.token_hex(KEY_BYTES) + "\n")
             file.flush()
             os.fsync(file.fileno())
+        sync_folder(Path(path).parent)
         return cls(path)
 
     def __repr__(self) -> str:
@@ -225,8 +227,9 @@ class Passphrase(Secret):
     Parameters
     ----------
     text : str
-        At least 12 characters. Length is what counts: five random words are a good one. Different
-        ways of writing the same characters in Unicode give the same key (NFKC).
+        At least 12 characters, at least 5 of them different. Length is what counts: five random
+        words are a good one. Different ways of writing the same characters in Unicode give the
+        same key (NFKC), and count as one.
 
     Notes
     -----
@@ -244,10 +247,11 @@ class Passphrase(Secret):
     def __init__(self, text: str) -> None:
         if not isinstance(text, str):
             raise TypeError(f"a passphrase is text; got {type(text).__name__}.")
-        if len(text) < 12:
+        text = unicodedata.normalize("NFKC", text)
+        if len(text) < 12 or len(set(text)) < 5:
             raise ValueError(
-                f"a passphrase needs at least 12 characters; this one has {len(text)}. "
-                "Take five random words."
+                "a passphrase needs at least 12 characters, 5 of them different; this one has "
+                f"{len(text)}, {len(set(text))} of them different. Take five random words."
             )
         self._text = text
 
@@ -290,7 +294,7 @@ class Passphrase(Secret):
         return f"{type(self).__name__}(...)"
 
     def _key(self, salt: bytes) -> bytes:
-        text = unicodedata.normalize("NFKC", self._text).encode("utf-8", "surrogatepass")
+        text = self._text.encode("utf-8", "surrogatepass")
         return hashlib.scrypt(text, salt=salt, n=2**17, r=8, p=1, maxmem=2**28, dklen=KEY_BYTES)
 
 
