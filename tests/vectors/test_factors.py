@@ -379,7 +379,7 @@ def test_codes_that_do_not_fit_are_refused(model, tmp_path):
     broken.columns = broken.columns[:-1]
     object.__setattr__(learned, "item_factors", broken)
     model.save(tmp_path / "shop")
-    with pytest.raises(FileFormatError, match="do not belong together"):
+    with pytest.raises(FileFormatError, match="item_scales does not fit the others"):
         Drawn.load(tmp_path / "shop")
 
 

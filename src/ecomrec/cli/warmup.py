@@ -185,7 +185,7 @@ def use_private() -> None:
             variants.append({"budget_split": (0.1, 0.1, 0.2, 0.6)})
         for params in variants:
             for events in tables:
-                model = estimator(**{"epsilon": 100.0, "delta": 0.1, **params})
+                model = estimator(**{"epsilon": 100.0, "delta": 0.01, **params})
                 with suppress(ValueError):
                     model.fit(events, items=items)
                 if not model.__sklearn_is_fitted__():
